@@ -161,7 +161,7 @@ def raise_ambient(numbers: list[int]) -> None:
 
 
 def start_time(pid: int) -> int:
-    """Return when ``pid`` started, in clock ticks since boot (proc(5), field 22 of stat). Raises OSError: no such process."""
+    """Return when ``pid`` started, in clock ticks since boot (field 22 of proc_pid_stat(5)); OSError if it is gone."""
     with open(f"/proc/{pid}/stat", "rb") as stat:
         return int(stat.read().rpartition(b")")[2].split()[19])
 

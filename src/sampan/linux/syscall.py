@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import Final
+from typing import Any, Final
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _pylibc = ctypes.PyDLL(None, use_errno=True)
@@ -53,7 +53,7 @@ _NUMBERS: Final[dict[str, tuple[int, int]]] = {
 }
 _COLUMN: Final = {"x86_64": 0, "aarch64": 1}
 
-Argument = int | bytes | None | ctypes.Array[ctypes.c_char] | ctypes.Structure
+Argument = int | bytes | None | ctypes.Array[Any] | ctypes.Structure
 
 
 def number(name: str) -> int:
