@@ -1,0 +1,64 @@
+"""Messages between sampand, the zygote and the monitors: one JSON object and its descriptors, one packet.
+
+Words.  *channel*: a connected SOCK_SEQPACKET socket.  *early*: bytes that a client sent right behind its request head.
+Limits. A packet holds at most 128 KiB; what is larger (a bundle's configuration) travels as a file.  A packet carries at
+        most 253 descriptors (SCM_MAX_FD, unix(7)).
+"""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+import socket
+from typing import Any, Final
+
+MAX_PACKET: Final = 128 << 10  # bytes
+MAX_DESCRIPTORS: Final = 253
+Message = dict[str, Any]
+
+_ANCILLARY: Final = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Return the two ends of a new channel, both closed on exec."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def send(channel: socket.socket, message: Message, descriptors: list[int] | None = None) -> None:
+    """Send one message. The descriptors stay the caller's to close.
+
+    Raises:
+        OSError: the peer is gone (EPIPE), its queue is full and the channel does not block (EAGAIN), too large (EMSGSIZE).
+    """
+    payload = json.dumps(message, separators=(",", ":")).encode()
+    if descriptors:
+        rights = array.array("i", descriptors)
+        channel.sendmsg([payload], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)], socket.MSG_NOSIGNAL)
+    else:
+        channel.send(payload, socket.MSG_NOSIGNAL)
+
+
+def receive(channel: socket.socket) -> tuple[Message, list[int]] | None:
+    """Receive one message and its descriptors (closed on exec); None when the peer is gone.
+
+    Raises:
+        BlockingIOError: nothing is there and the channel does not block.
+        ValueError: the packet is no JSON object.
+    """
+    try:
+        payload, ancillary, _flags, _address = channel.recvmsg(MAX_PACKET, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:
+        return None
+    descriptors = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
+    if not payload:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return None
+    message = json.loads(payload)
+    if not isinstance(message, dict):
+        raise ValueError(f"not a message: {payload[:80]!r}")
+    return message, list(descriptors)
