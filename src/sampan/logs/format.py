@@ -1,4 +1,4 @@
-"""Docker's json-file format, one JSON object a line: ``{"log":"a\\n","stream":"stdout","time":"2024-01-02T03:04:05Z"}``.
+"""Docker's json-file format, one JSON object a line: ``{"log":"\\n","stream":"stdout","time":"2024-01-02T03:04:05Z"}``.
 
 Words.  *line*: what the container wrote up to a newline.  *piece*: a part of a line that is longer than LINE_LIMIT; its
         ``log`` has no newline at its end.  *stamp*: a time in RFC 3339 with nanoseconds, trailing zeros trimmed.

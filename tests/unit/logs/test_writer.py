@@ -213,7 +213,7 @@ def test_a_full_disk_at_a_file_boundary_counts_right(path: Path, monkeypatch: py
     log.write("stdout", b"0\n1\n2\n3\n4\n", NOW)
     disk.room = 10_000
     log.write("stdout", b"5\n", NOW)
-    assert b"3 log entries" in content(Path(f"{path}.1")).splitlines()[2]
+    assert b"3 log entries" in content(Path(f"{path}.1")).splitlines()[0]
     assert content(path) == entry(b"5\\n")
 
 
