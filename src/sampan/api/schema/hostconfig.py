@@ -185,6 +185,7 @@ class HostConfig(Struct):
     cpu_percent: Int64 = shown(0)
     io_maximum_iops: Int64 = shown(0, "IOMaximumIOps")
     io_maximum_bandwidth: Int64 = shown(0, "IOMaximumBandwidth")
+    mounts: list[Mount] = omitted([])
 
     masked_paths: list[str] | None = shown(None)
     """None: the default ones; an empty list: none."""

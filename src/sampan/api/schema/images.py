@@ -23,18 +23,18 @@ class ImageSummary(Struct):
 class ImageConfig(Struct):
     """The defaults that an image gives to its containers, as from API 1.50 on (older versions get more keys)."""
 
-    user: str = ""
+    user: str = shown("")
     exposed_ports: dict[str, dict[str, Any]] = omitted({})
-    env: list[str] = omitted([])
-    entrypoint: StrSlice = omitted([])
-    cmd: StrSlice = omitted([])
-    volumes: dict[str, dict[str, Any]] = omitted({})
-    working_dir: str = ""
-    labels: dict[str, str] = omitted({})
-    stop_signal: str = ""
-    args_escaped: bool = False
+    env: list[str] | None = shown(None)
+    cmd: StrSlice | None = shown(None)
     healthcheck: HealthConfig | None = None
-    on_build: list[str] = omitted([])
+    args_escaped: bool = False
+    volumes: dict[str, dict[str, Any]] | None = shown(None)
+    working_dir: str = shown("")
+    entrypoint: StrSlice | None = shown(None)
+    on_build: list[str] | None = shown(None)
+    labels: dict[str, str] | None = shown(None)
+    stop_signal: str = ""
     shell: StrSlice = omitted([])
 
 

@@ -1,0 +1,103 @@
+"""/images: list, inspect, history, load, import, tag, remove."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TYPE_CHECKING
+
+from sampan.api import schema
+from sampan.api.server.messages import Answer, Request, RequestError, Response, Stream, json_response
+from sampan.api.server.routing import Route
+from sampan.api.server.versions import image_json, image_summary_json
+
+if TYPE_CHECKING:
+    from sampan.api.server.facade import Engine, ImageService
+
+
+def routes(engine: Engine) -> tuple[Route, ...]:
+    """The routes of this module."""
+    api = _ImagesApi(engine.images)
+    one = "/images/{name}"
+    return (
+        Route("GET", "/images/json", api.list),
+        Route("POST", "/images/load", api.load),
+        Route("POST", "/images/create", api.create),
+        Route("GET", f"{one}/json", api.inspect),
+        Route("GET", f"{one}/history", api.history),
+        Route("POST", f"{one}/tag", api.tag),
+        Route("DELETE", one, api.remove),
+    )
+
+
+class _ImagesApi:
+    """The handlers."""
+
+    def __init__(self, images: ImageService) -> None:
+        self._images = images
+
+    async def list(self, request: Request) -> Answer:
+        query = request.query
+        found = await self._images.list(
+            all=query.flag("all"),
+            filters=query.filters(),
+            digests=query.flag("digests"),
+            shared_size=query.flag("shared-size"),
+        )
+        return json_response(image_summary_json(found, request.version))
+
+    async def inspect(self, request: Request) -> Answer:
+        return json_response(image_json(await self._images.inspect(request.name), request.version))
+
+    async def history(self, request: Request) -> Answer:
+        return json_response(await self._images.history(request.name))
+
+    async def tag(self, request: Request) -> Answer:
+        await self._images.tag(request.name, request.query.text("repo"), request.query.text("tag"))
+        return Response(201)
+
+    async def remove(self, request: Request) -> Answer:
+        query = request.query
+        done = await self._images.remove(request.name, force=query.flag("force"), noprune=query.flag("noprune"))
+        return json_response(done)
+
+    async def load(self, request: Request) -> Answer:
+        messages = self._images.load(request.body, quiet=request.query.flag("quiet", default=True))
+        return Stream(_with_error(messages), "application/json")
+
+    async def create(self, request: Request) -> Answer:
+        query = request.query
+        if image := query.text("fromImage"):
+            raise RequestError(
+                f"pull access denied for {image}, repository does not exist or may require 'docker login': "
+                "denied: requested access to the resource is denied",
+                404,
+            )
+        source = query.text("fromSrc")
+        if source != "-":
+            raise RequestError(
+                f"cannot import from {source!r}: only an archive in the request's body (fromSrc=-) is read"
+            )
+        digest = await self._images.import_(
+            request.body,
+            repo=query.text("repo"),
+            tag=query.text("tag"),
+            message=query.text("message"),
+            changes=query.all("changes"),
+            platform=query.text("platform") or None,
+        )
+        return Response(200, schema.encode({"status": digest}) + b"\r\n", "application/json")
+
+
+async def _with_error(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The messages, and in place of an error the message that Docker's clients know one by."""
+    try:
+        async for message in messages:
+            yield message
+    except Exception as error:
+        if not hasattr(error, "status"):
+            raise
+        text = str(error)
+        yield schema.encode({"errorDetail": {"message": text}, "error": text}) + b"\r\n"
+    finally:
+        if isinstance(messages, AsyncGenerator):
+            await messages.aclose()
