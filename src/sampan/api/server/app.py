@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import platform
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -10,13 +9,11 @@ from typing import TYPE_CHECKING, Final
 from sampan import __version__
 from sampan.api import schema
 from sampan.api.server import containers, execs, images, own, system
-from sampan.api.server.messages import Answer, Headers, Request, Response, json_response
+from sampan.api.server.messages import Answer, Headers, Request, Response, json_response, told
 from sampan.api.server.routing import MAX_VERSION, Route, Table, dotted, resolve
 
 if TYPE_CHECKING:
     from sampan.api.server.facade import Engine
-
-log = logging.getLogger("sampan.api")
 
 HEADERS: Final[Headers] = (
     ("Api-Version", dotted(MAX_VERSION)),
@@ -54,11 +51,8 @@ class App:
 
 
 def error_response(error: Exception, what: str) -> Response:
-    """Docker's error answer. An error without a status is a fault of ours: it is logged with its traceback."""
-    status = getattr(error, "status", None)
-    if not isinstance(status, int):
-        log.error("%s failed", what, exc_info=error)
-        status = 500
+    """Docker's error answer, by the error's status."""
+    message, status = told(error, what), getattr(error, "status", 500)
     if status == 304:
         return Response(304)
-    return json_response(schema.ErrorBody(message=str(error) or type(error).__name__), status)
+    return json_response(schema.ErrorBody(message=message), status)

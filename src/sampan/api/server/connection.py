@@ -359,12 +359,19 @@ class Connection(asyncio.Protocol):
         try:
             if self._endless and self._eof:
                 raise ConnectionResetError("the client has left")
-            self.transport.write(self._head(answer.status, answer.content_type, []))
+            headless = not answer.eager
+            if answer.eager:
+                self.transport.write(self._head(answer.status, answer.content_type, []))
             async for chunk in answer.chunks:
+                if headless:
+                    self.transport.write(self._head(answer.status, answer.content_type, []))
+                    headless = False
                 await self._write_chunk(chunk)
         finally:
             if isinstance(answer.chunks, AsyncGenerator):
                 await answer.chunks.aclose()
+        if headless:
+            self.transport.write(self._head(answer.status, answer.content_type, []))
         self.transport.write(self._machine.send(h11.EndOfMessage()) or b"")
 
     async def _write_chunk(self, chunk: bytes) -> None:

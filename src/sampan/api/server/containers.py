@@ -10,7 +10,7 @@ import msgspec
 from sampan.api import schema
 from sampan.api.server import streams
 from sampan.api.server.facade import LogOptions
-from sampan.api.server.messages import TAKEN, Answer, Request, RequestError, Response, Stream, json_response
+from sampan.api.server.messages import TAKEN, Answer, Request, RequestError, Response, Stream, json_response, told
 from sampan.api.server.routing import Route
 from sampan.api.server.versions import container_json, summary_json
 
@@ -187,8 +187,6 @@ async def _wait_chunks(ended: Awaitable[schema.ContainerWait]) -> AsyncIterator[
     """Nothing until the container has ended. The head is out by then, so even a failure is an answer."""
     try:
         outcome = await ended
-    except Exception as error:
-        if not hasattr(error, "status"):
-            raise
-        outcome = schema.ContainerWait(status_code=-1, error=schema.WaitError(message=str(error)))
+    except Exception as error:  # noqa: BLE001 (the client is told, as it would be by an error answer)
+        outcome = schema.ContainerWait(status_code=-1, error=schema.WaitError(message=told(error, "wait")))
     yield schema.encode(outcome) + b"\n"

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING
 
 from sampan.api import schema
-from sampan.api.server.messages import Answer, Request, RequestError, Response, Stream, json_response
+from sampan.api.server.messages import Answer, Request, RequestError, Response, Stream, json_response, told
 from sampan.api.server.routing import Route
 from sampan.api.server.versions import image_json, image_summary_json
 
@@ -62,7 +62,7 @@ class _ImagesApi:
 
     async def load(self, request: Request) -> Answer:
         messages = self._images.load(request.body, quiet=request.query.flag("quiet", default=True))
-        return Stream(_with_error(messages), "application/json")
+        return Stream(_with_error(messages), "application/json", eager=False)
 
     async def create(self, request: Request) -> Answer:
         query = request.query
@@ -93,10 +93,8 @@ async def _with_error(messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     try:
         async for message in messages:
             yield message
-    except Exception as error:
-        if not hasattr(error, "status"):
-            raise
-        text = str(error)
+    except Exception as error:  # noqa: BLE001 (the client is told, as it would be by an error answer)
+        text = told(error, "POST /images/load")
         yield schema.encode({"errorDetail": {"message": text}, "error": text}) + b"\r\n"
     finally:
         if isinstance(messages, AsyncGenerator):

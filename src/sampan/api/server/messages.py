@@ -6,6 +6,7 @@ bit by bit) or `TAKEN` (it took the connection over). Its errors become JSON; se
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
@@ -16,6 +17,8 @@ from sampan.api.server.query import Query
 if TYPE_CHECKING:
     from sampan.api.server.peercred import Actor
     from sampan.api.server.taken import Taken
+
+log = logging.getLogger("sampan.api")
 
 JSON_LIMIT: Final = 16 << 20  # bytes of a JSON body; a Compose project's largest configs are far smaller
 
@@ -47,11 +50,13 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """An answer whose head goes out at once and each chunk when it is there."""
+    """An answer that is made bit by bit; each chunk goes out when it is there."""
 
     chunks: AsyncIterator[bytes]
     content_type: str
     status: int = 200
+    eager: bool = True
+    """The head goes out at once. False: with the first chunk, for handlers that first have to read their body."""
     endless: bool = False
     """True: a client that closes its sending side has gone away; the stream ends."""
 
@@ -168,3 +173,10 @@ Handler = Callable[[Request], Awaitable[Answer]]
 def json_response(value: Any, status: int = 200) -> Response:
     """`value` as JSON with the newline that Go's encoder puts behind it."""
     return Response(status, schema.encode(value) + b"\n", "application/json")
+
+
+def told(error: Exception, what: str) -> str:
+    """The text of an error for the client. One without a `status` is a fault of ours, and logged with its traceback."""
+    if not isinstance(getattr(error, "status", None), int):
+        log.error("%s failed", what, exc_info=error)
+    return str(error) or type(error).__name__
