@@ -1,12 +1,12 @@
 """Control groups: one group for each container, on version 1, version 2 or the two together.
 
-Words.  *layout*: which hierarchies this machine has and where they are mounted.  *group*: one container's directories, one
-        in each hierarchy; their paths are stored and never derived again.
-Life.   create → (attach | descriptor for CLONE_INTO_CGROUP) → kill → remove.  remove waits for nothing: it fails while a
-        process is left.
+Words.  *layout*: which hierarchies this machine has and where they are mounted.  *group*: one container's directories,
+        one in each hierarchy; their paths are stored and never derived again.
+Life.   create → (attach | descriptor for CLONE_INTO_CGROUP) → kill → remove.  remove waits for nothing: it fails while
+        a process is left.
 Cost.   On version 1 the first write to cgroup.procs waits 5-16 ms for an RCU grace period unless a hierarchy is mounted
         with ``favordynmods`` (see `favor_dynmods` and docs/decisions/0001-cgroup-attach.md).
-Source. Documentation/admin-guide/cgroup-v1, cgroup-v2.rst; the OCI runtime specification, config-linux, "Control groups".
+Source. Documentation/admin-guide/cgroup-v1, cgroup-v2.rst; OCI runtime specification, config-linux, "Control groups".
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import signal
 import time
 from typing import Any, Final
 
-from sampan.linux import mount
+from sampan.linux import bpf, mount
+from sampan.runtime import devices
 
-UNIFIED: Final = ""  # the key of the version 2 hierarchy among the named ones
 _KILL_WAIT_S: Final = 10.0  # a process in an uninterruptible system call can take this long to die
 Resources = dict[str, Any]
 
@@ -44,6 +44,11 @@ class Layout:
         """Every hierarchy's mount point, each once."""
         points = list(dict.fromkeys(self.v1.values()))
         return [*points, self.v2] if self.v2 is not None else points
+
+    def own_directories(self, group: Group) -> dict[str, str]:
+        """Return hierarchy → the group's directory in it, for those of version 1 by the names of their mount points."""
+        points = dict.fromkeys(self.v1.values())
+        return {point.rpartition("/")[2]: path for point, path in zip(points, group.paths, strict=False)}
 
 
 def probe(mountinfo: str = "/proc/self/mountinfo") -> Layout:
@@ -71,8 +76,8 @@ def _controllers(options: str) -> list[str]:
 def favor_dynmods() -> int:
     """Make attaching quick on this machine as long as the returned descriptor is open.
 
-    A hierarchy of our own without controllers, mounted nowhere, carries the option; the lock that it concerns is one for
-    all hierarchies (Linux 6.0 and later).
+    A hierarchy of our own without controllers, mounted nowhere, carries the option; the lock that it concerns is one
+    for all hierarchies (Linux 6.0 and later).
 
     Raises:
         OSError: the kernel is older or does not let us.
@@ -191,6 +196,7 @@ def create(layout: Layout, path: str, resources: Resources) -> Group:
         limits = _limits_v2(resources) if layout.unified else _limits_v1(layout, relative, resources)
         for file, value in limits:
             _write(file if file.startswith("/") else f"{group.v2}/{file}", value)
+        _limit_devices(layout, group, relative, resources.get("devices") or [])
     except OSError:
         with contextlib.suppress(OSError):  # the first error is the one to tell
             group.remove()
@@ -268,6 +274,24 @@ def _limits_v2(resources: Resources) -> list[tuple[str, str]]:
     ]
     files = [(name, str(value)) for name, value in wanted if value not in (None, "")]
     return files + list((resources.get("unified") or {}).items())
+
+
+def _limit_devices(layout: Layout, group: Group, relative: str, rules: list[dict[str, Any]]) -> None:
+    """Let the group use these devices only; by the devices controller, or by a program on version 2."""
+    if not rules:
+        return
+    policy = devices.policy([*devices.spec_rules(rules), *devices.RUNTIME_RULES])
+    if "devices" in layout.v1:
+        for name, line in devices.v1_lines(policy):
+            _write(f"{layout.v1['devices']}/{relative}/{name}", line)
+        return
+    program = bpf.load(bpf.device_program(devices.v2_matches(policy), allow_by_default=policy.allow_by_default))
+    directory = group.descriptor()
+    try:
+        bpf.attach(directory, program)
+    finally:
+        os.close(directory)
+        os.close(program)
 
 
 def _maximum(value: int | None) -> str | None:

@@ -7,8 +7,8 @@
 * ``control``     the monitor's listening socket.
 * ``exit.json``   how it ended. Written once, by the monitor or, where that died, by whoever noticed first.
 
-Life.   The lock decides.  A monitor that cannot have it, or finds it unlinked, starts nothing.  Whoever *takes over* has
-        the lock, unlinks it, and may then end what is left, knowing that nothing new can begin.
+Life.   The lock decides.  A monitor that cannot have it, or finds it unlinked, starts nothing.  Whoever *takes over*
+        has the lock, unlinks it, and may then end what is left, knowing that nothing new can begin.
 Source. fcntl_locking(2): the kernel drops the lock with the process; a forked child does not inherit it.
 """
 

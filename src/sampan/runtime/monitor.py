@@ -1,0 +1,423 @@
+"""The monitor: one process for each running container, its parent, and the holder of all that must outlive sampand.
+
+Life.   born from the zygote with one request → takes the lock of the run directory → control group → init → *running*:
+        streams, log, exec sessions, requests → init ends → exit record → clients get the rest → gone.
+Holds.  the root's descriptor (its last close may sync a whole file system, so it comes after the exit was told), the
+        terminals, the pipes, the clients' connections.
+Needs nobody: sampand may die and come back at any moment; what it must know is in the run directory or is told on
+        connecting (`sampan.runtime.records`, `sampan.runtime.channels`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from typing import Any, Final, NoReturn
+
+from sampan.linux import process
+from sampan.logs.writer import LogWriter, NullWriter
+from sampan.runtime import capabilities, cgroups, init, records, wire
+from sampan.runtime.cgroups import Group, Layout
+from sampan.runtime.channels import Channels
+from sampan.runtime.loop import READ, Loop
+from sampan.runtime.payload import FAILED, set_window_size
+from sampan.runtime.rootfs import open_peer
+from sampan.runtime.sessions import Sessions
+from sampan.runtime.streams import Sink, Streams
+from sampan.runtime.wire import Message
+
+_KINDS: Final = {"user", "pid", "mount", "network", "ipc", "uts", "cgroup", "time"}
+
+
+class Prepared:
+    """What the zygote found out once for all monitors."""
+
+    def __init__(self) -> None:
+        self.layout: Layout = cgroups.probe()
+        self.capabilities = capabilities.mask(capabilities.usable())
+
+
+def take_sink(wanted: Message, connection: int, early: int | None) -> Sink:
+    """Return the client that a request carries.
+
+    Args:
+        wanted: what it attaches to, whether in frames, its detach keys (hexadecimal).
+        connection: descriptor of its connection.
+        early: descriptor of a file with what it sent behind its request head.
+    """
+    streams = {name for name in ("stdin", "stdout", "stderr") if wanted.get(name)}
+    sink = Sink(socket.socket(fileno=connection), streams, framed=wanted["framed"])
+    sink.detach_keys = bytes.fromhex(wanted.get("keys", ""))
+    if early is not None:
+        sink.early = wire.read_file(early)
+    return sink
+
+
+class Monitor:
+    """One container's monitor, in its own process."""
+
+    def __init__(self, prepared: Prepared, request: Message, descriptors: dict[str, int]) -> None:
+        self._prepared = prepared
+        self._request = request
+        self._run_dir: str = request["run_dir"]
+        self._root = descriptors["root"]
+        self._lock = -1
+        self._group: Group | None = None
+        self._init = 0
+        self._master = -1
+        self._slave = -1
+        self._failure: Message | None = None
+        self._step = ""
+        self._ready = False
+        self._exit: Message | None = None
+        self._followers: dict[int, _Follower] = {}
+        self._loop = Loop()
+        self._log = _open_log(request["log"])
+        self._streams = Streams(
+            self._loop,
+            terminal=request["terminal"],
+            close_stdin_with_client=request["stdin_once"],
+            log=None if isinstance(self._log, NullWriter) else self._log,
+        )
+        self._streams.logged = self._tell_followers
+        self._streams.detached = lambda _sink: self._channels.tell({"event": "detached"})
+        self._channels = Channels(self._loop, self._handle, self._greet)
+        self._channels.closed = self._stop_following
+        self._sessions = Sessions(self._loop, self._channels)
+        self._started_ns = 0
+        self._descriptors = descriptors
+
+    def run(self) -> NoReturn:
+        """Start the container and see it through to its end."""
+        lock = records.acquire(self._run_dir)
+        if lock is None:
+            os._exit(0)  # sampand died and its successor has already given this start up
+        self._lock = lock
+        self._channels.listen(f"{self._run_dir}/{records.CONTROL}")
+        try:
+            self._start()
+        except OSError as error:
+            self._give_up(error.strerror or str(error))
+        self._channels.add(socket.socket(fileno=self._descriptors["channel"]))
+        self._loop.run()
+        os._exit(0)
+
+    # The start
+
+    def _start(self) -> None:
+        with open(f"{self._request['bundle']}/config.json", "rb") as file:
+            spec = json.loads(file.read())
+        linux = spec.get("linux") or {}
+        self._step = "control group"
+        self._group = cgroups.create(self._prepared.layout, linux["cgroupsPath"], linux.get("resources") or {})
+        self._write_state()
+        self._step = "namespaces"
+        job = self._job(spec)
+        self._sessions.take(job.rights, self._root, self._group, unified=self._prepared.layout.unified)
+        self._fork_init(job)
+
+    def _job(self, spec: dict[str, Any]) -> init.Job:
+        job = init.Job(spec, self._root, self._run_dir)
+        job.rights.available = self._prepared.capabilities
+        job.size = self._request.get("size")
+        if self._group is not None and not self._prepared.layout.unified:
+            job.cgroups = self._prepared.layout.own_directories(self._group)
+        if "seccomp" in self._descriptors:
+            job.rights.seccomp = wire.read_file(self._descriptors["seccomp"])
+            job.rights.seccomp_flags = self._request.get("seccomp_flags", 0)
+        for name, descriptor in self._descriptors.items():
+            if name.startswith("tree:"):
+                job.trees[int(name[5:])] = descriptor
+        for entry in (spec.get("linux") or {}).get("namespaces") or []:
+            if entry.get("path") and entry["type"] in _KINDS:
+                job.namespaces[entry["type"]] = os.open(entry["path"], os.O_RDONLY | os.O_CLOEXEC)
+        return job
+
+    def _fork_init(self, job: init.Job) -> None:
+        pid_namespace = job.namespaces.pop("pid", None)
+        if pid_namespace is not None:
+            process.setns(pid_namespace, process.CLONE_NEWPID)
+        elif any(entry["type"] == "pid" for entry in job.spec["linux"].get("namespaces") or []):
+            process.unshare(process.CLONE_NEWPID)  # for init and, later, for the exec sessions
+        ours, theirs = wire.pair()
+        pipes = self._make_pipes(job)
+        unified = self._group is not None and self._prepared.layout.unified
+        cgroup = self._group.descriptor() if unified and self._group is not None else None
+        self._init = process.clone3(cgroup=cgroup)
+        if not self._init:
+            init.main(job, theirs)
+        if cgroup is None and self._group is not None:
+            self._group.attach(self._init)
+        else:
+            os.close(cgroup)  # type: ignore[arg-type]
+        theirs.close()
+        wire.send(ours, {"go": 1})
+        self._own_pipes(job, pipes)
+        for descriptor in job.trees.values():
+            os.close(descriptor)
+        self._loop.on_exit(self._init, self._init_ended)
+        ours.setblocking(False)
+        self._loop.watch(ours.fileno(), READ, lambda _events: self._hear_init(ours))
+
+    def _make_pipes(self, job: init.Job) -> list[tuple[int, int]]:
+        """Make the standard streams of a program without a terminal; return (monitor's end, stream number)."""
+        if self._request["terminal"]:
+            return []
+        stdin_read, stdin_write = os.pipe2(os.O_CLOEXEC) if self._request["open_stdin"] else (-1, -1)
+        out_read, out_write = os.pipe2(os.O_CLOEXEC)
+        err_read, err_write = os.pipe2(os.O_CLOEXEC)
+        if stdin_read < 0:
+            stdin_read = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        job.stdio = (stdin_read, out_write, err_write)
+        return [(stdin_write, 0), (out_read, 1), (err_read, 2)]
+
+    def _own_pipes(self, job: init.Job, pipes: list[tuple[int, int]]) -> None:
+        for descriptor in job.stdio:
+            if descriptor >= 0:
+                os.close(descriptor)
+        for descriptor, number in pipes:
+            if number and descriptor >= 0:
+                self._streams.add_output(descriptor, "stdout" if number == 1 else "stderr")
+            elif descriptor >= 0:
+                self._streams.set_stdin(descriptor)
+        for number, wanted in enumerate(self._request.get("attach") or ()):
+            early = self._descriptors.get(f"early:{number}")
+            self._streams.attach(take_sink(wanted, self._descriptors[f"attach:{number}"], early))
+
+    def _hear_init(self, status: socket.socket) -> None:
+        try:
+            received = wire.receive(status)
+        except BlockingIOError:
+            return
+        if received is None:
+            self._loop.forget(status.fileno())
+            status.close()
+            if self._ready and self._failure is None:
+                self._started()
+            return
+        message, descriptors = received
+        if "step" in message:
+            self._step = message["step"]
+        if "terminal" in message:
+            self._own_terminal(descriptors[0])
+        if "ready" in message:
+            self._ready = True
+        if "failed" in message:
+            self._failure = message
+
+    def _own_terminal(self, master: int) -> None:
+        self._master = master
+        self._slave = open_peer(
+            master
+        )  # as long as it is open, reading never ends early because the program closed its own
+        self._streams.add_output(master, "stdout")
+        if self._request["open_stdin"]:
+            self._streams.set_stdin(master)
+
+    def _started(self) -> None:
+        self._started_ns = time.time_ns()
+        self._write_state()
+        self._channels.tell(self._state("started"))
+
+    def _write_state(self) -> None:
+        own = os.getpid()
+        record = {
+            "boot": process.boot_id(),
+            "pid": own,
+            "start_time": process.start_time(own),
+            "group": self._group.record() if self._group is not None else None,
+            "init": self._init,
+            "started_ns": self._started_ns,
+        }
+        records.write(self._run_dir, records.STATE, record)
+
+    def _state(self, event: str) -> Message:
+        return {
+            "event": event,
+            "init": self._init,
+            "started_ns": self._started_ns,
+            "terminal": self._request["terminal"],
+            "generation": self._log.generation,
+            "size": self._log.size,
+            "execs": self._sessions.describe(),
+        }
+
+    # The end
+
+    def _init_ended(self, _pid: int, status: int) -> None:
+        if self._slave >= 0:
+            os.close(self._slave)
+        code = os.waitstatus_to_exitcode(status)
+        record: Message = {
+            "code": code if code >= 0 else 128 - code,
+            "signal": -code if code < 0 else 0,
+            "oom": False,
+            "started": self._started_ns > 0 or (self._ready and self._failure is None),
+            "finished_ns": time.time_ns(),
+            "step": self._step,
+            "error": "",
+        }
+        if self._failure is not None:
+            record |= {"code": self._failure["code"], "error": self._failure["failed"], "step": self._failure["step"]}
+        elif not record["started"]:
+            record |= {"error": f"init was killed by signal {-code}" if code < 0 else "init ended", "code": FAILED}
+        self._end(record)
+
+    def _give_up(self, error: str) -> None:
+        """The container could not even be forked."""
+        if self._init:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._init, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self._init, 0)
+        record = {"code": FAILED, "signal": 0, "oom": False, "started": False, "step": self._step, "error": error}
+        self._end(record | {"finished_ns": time.time_ns()})
+
+    def _end(self, record: Message) -> None:
+        """Tell the exit, then clean up, then stay until every client has what is its."""
+        if self._group is not None:
+            record["oom"] = self._group.oom_kills() > 0
+            self._group.kill()  # nothing is left of a container with a pid namespace; without one, much can be
+        self._streams.idle = self._loop.stop
+        self._streams.finish()
+        self._log.close()
+        records.write_once(self._run_dir, records.EXIT, record)
+        self._exit = record
+        self._channels.tell({"event": "exit", **record})
+        if self._group is not None:
+            with contextlib.suppress(OSError):  # sampand tries again when it takes the record
+                self._group.remove()
+        os.close(self._lock)  # nothing is left to watch over; a next start need not wait for slow clients of this one
+        os.close(self._root)
+
+    # Requests
+
+    def _greet(self, channel: socket.socket) -> None:
+        """Say who this is, with a pidfd of our own: no pid can be mistaken."""
+        pidfd = os.pidfd_open(os.getpid())
+        try:
+            self._channels.send(channel, self._state("hello") | {"pid": os.getpid()}, [pidfd])
+        finally:
+            os.close(pidfd)
+        if self._started_ns:
+            self._channels.send(channel, self._state("started"))
+        if self._exit is not None:
+            self._channels.send(channel, {"event": "exit", **self._exit})
+
+    def _handle(self, request: Message, descriptors: list[int], channel: socket.socket) -> None:
+        named = dict(zip(request.get("fds") or (), descriptors, strict=False))
+        if request["op"] == "exec":
+            wanted = request.get("attach")
+            sink = take_sink(wanted, named["attach"], named.get("early")) if wanted is not None else None
+            self._sessions.begin(request, sink, self._init if self._exit is None else 0, channel)
+            return
+        try:
+            answer, carried = self._answer(request, named, channel)
+        except (OSError, KeyError, ValueError) as error:
+            answer, carried = {"error": getattr(error, "strerror", None) or str(error)}, []
+        self._channels.send(channel, {"re": request.get("seq"), **answer}, carried)
+
+    def _answer(self, request: Message, named: dict[str, int], channel: socket.socket) -> tuple[Message, list[int]]:
+        """Do what is asked; return the answer and the descriptors that go with it."""
+        answer: Message = {}
+        carried: list[int] = []
+        match request["op"]:
+            case "sync":
+                pass
+            case "signal":
+                answer = self._signal(request["signal"])
+            case "attach":
+                self._streams.attach(take_sink(request["attach"], named["attach"], named.get("early")))
+            case "resize":
+                answer = self._resize(request)
+            case "root":
+                carried = [self._root]
+            case "follow":
+                answer, carried = self._follow(channel)
+            case "seen":
+                self._follower_saw(channel)
+            case "unfollow":
+                self._stop_following(channel)
+            case unknown:
+                raise ValueError(f"unknown request {unknown!r}")
+        return answer, carried
+
+    def _signal(self, signum: int) -> Message:
+        if self._exit is not None or not self._init:
+            return {"error": "not running"}
+        os.kill(self._init, signum)  # our own child, not yet reaped: the pid is its
+        return {}
+
+    def _resize(self, request: Message) -> Message:
+        if "exec" in request:
+            return self._sessions.resize(request["exec"], request["height"], request["width"])
+        if self._master < 0:
+            return {"error": "no terminal"}
+        set_window_size(self._master, request["height"], request["width"])
+        return {}
+
+    def _follow(self, channel: socket.socket) -> tuple[Message, list[int]]:
+        self._followers[channel.fileno()] = _Follower(channel, self._log.generation)
+        own = self._log.descriptor()
+        return {"generation": self._log.generation, "size": self._log.size}, [own] if own >= 0 else []
+
+    def _tell_followers(self) -> None:
+        """Tell that the log grew, once until it was seen, and each new file with its descriptor."""
+        for follower in self._followers.values():
+            if self._log.generation != follower.generation:
+                follower.generation = self._log.generation
+                self._channels.send(follower.channel, self._log_mark(), [self._log.descriptor()])
+            elif follower.told:
+                follower.missed = True
+            else:
+                follower.told = True
+                self._channels.send(follower.channel, self._log_mark())
+
+    def _log_mark(self) -> Message:
+        return {"event": "log", "generation": self._log.generation, "size": self._log.size}
+
+    def _follower_saw(self, channel: socket.socket) -> None:
+        follower = self._followers.get(channel.fileno())
+        if follower is None:
+            return
+        follower.told = follower.missed
+        if follower.missed:
+            follower.missed = False
+            self._channels.send(channel, self._log_mark())
+
+    def _stop_following(self, channel: socket.socket) -> None:
+        self._followers.pop(channel.fileno(), None)
+
+
+class _Follower:
+    """A sampand that wants to hear of the log."""
+
+    def __init__(self, channel: socket.socket, generation: int) -> None:
+        self.channel = channel
+        self.generation = generation
+        self.told = False  # a notice is under way
+        self.missed = False  # the log grew since
+
+
+def _open_log(wanted: Message) -> LogWriter | NullWriter:
+    if wanted["driver"] == "none":
+        return NullWriter()
+    return LogWriter(wanted["path"], wanted["max_size"], wanted["max_file"], attrs=wanted.get("attrs", "").encode())
+
+
+def main(prepared: Prepared, request: Message, descriptors: list[int]) -> NoReturn:
+    """Be the monitor that ``request`` asks for; called in the process that the zygote forked."""
+    process.set_name(f"sampan-mon {request['id'][:4]}")
+    os.setsid()
+    process.set_subreaper()
+    named = dict(zip(request["fds"], descriptors, strict=True))
+    try:
+        Monitor(prepared, request, named).run()
+    except BaseException as error:  # noqa: BLE001  (the zygote's own loop must never run on in this process)
+        print(f"sampan: monitor of {request['id']}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        os._exit(1)

@@ -1,0 +1,313 @@
+"""sampand's side of the runtime: the zygote, and the way to every monitor.
+
+Words.  *launch*: ask the zygote for a monitor and wait until the container's program was exec'd.  *adopt*: find the
+        monitor of an earlier sampand again.  *forget*: clear the run directory, once the exit is safely recorded.
+Life.   start → (launch | adopt) … → close.  close leaves monitors and their containers running.
+Errors. StartFailed: the container's program never ran.
+
+This module and ``handle`` are the ones of the runtime that know asyncio; neither zygote nor monitors import them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+import sampan
+from sampan.linux import mount
+from sampan.runtime import guard, records, seccomp, wire, zygote
+from sampan.runtime.handle import (
+    ADOPT_WAIT_S,
+    POLL_S,
+    Attachment,
+    ExecLaunch,
+    ExecState,
+    Exit,
+    LogConfig,
+    LogMark,
+    Monitor,
+    MonitorGone,
+    StartFailed,
+    client_descriptors,
+    exit_of,
+    reach,
+)
+from sampan.runtime.wire import Message
+
+__all__ = [
+    "Attachment",
+    "ExecLaunch",
+    "ExecState",
+    "Exit",
+    "Launch",
+    "LogConfig",
+    "LogMark",
+    "Monitor",
+    "MonitorGone",
+    "StartFailed",
+    "Supervisor",
+]
+
+log = logging.getLogger(__name__)
+
+_ZYGOTE_WAIT_S: Final = 10.0
+
+
+@dataclass(slots=True)
+class Launch:
+    """All that a container needs to start.
+
+    Attributes:
+        spec: the OCI configuration, written to ``bundle``/config.json.
+        root: descriptor of the detached mount of the root; launch closes it.
+        console_size: (height, width) of the terminal, if known.
+    """
+
+    id: str
+    bundle: Path
+    run_dir: Path
+    spec: dict[str, Any]
+    root: int
+    log: LogConfig
+    open_stdin: bool = False
+    stdin_once: bool = False
+    attach: list[Attachment] = field(default_factory=list)
+    console_size: tuple[int, int] | None = None
+
+
+class Supervisor:
+    """The zygote and all monitors of one sampand.
+
+    Args:
+        writable: directories that monitors write to: the data root and the exec root.
+    """
+
+    def __init__(self, writable: list[Path]) -> None:
+        self._writable = [str(path) for path in writable]
+        self._zygote: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+        self._monitors: dict[str, Monitor] = {}
+        self._filters: dict[bytes, bytes] = {}
+        self._closing = False
+        self._starting = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Start the zygote. Raises ChildProcessError: it does not come up."""
+        async with self._starting:
+            if self._channel is not None:
+                return
+            ours, theirs = wire.pair()
+            with theirs:
+                packages = str(Path(sampan.__file__).parent.parent)
+                command = zygote.command(sys.executable, packages, theirs.fileno(), self._writable)
+                self._zygote = await asyncio.to_thread(_spawn, command, theirs.fileno())
+            ours.setblocking(False)
+            await _readable(ours)
+            if wire.receive(ours) is None:
+                ours.close()
+                raise ChildProcessError("the zygote ended while starting; its message is in sampand's log")
+            self._channel = ours
+            asyncio.get_running_loop().add_reader(ours.fileno(), self._zygote_ended)
+
+    def _zygote_ended(self) -> None:
+        """Only its end is ever heard on the zygote's channel. Running containers do not notice."""
+        if self._channel is not None:
+            asyncio.get_running_loop().remove_reader(self._channel.fileno())
+            self._channel.close()
+            self._channel = None
+        if self._zygote is not None:
+            code = self._zygote.wait()
+            if not self._closing:
+                log.warning(
+                    "the zygote (pid %d) ended with %d; the next start brings a new one", self._zygote.pid, code
+                )
+
+    @property
+    def zygote_pid(self) -> int:
+        """The zygote's pid, 0 if none runs."""
+        return self._zygote.pid if self._zygote is not None and self._channel is not None else 0
+
+    async def close(self) -> None:
+        """Let go of zygote and monitors; containers go on."""
+        self._closing = True
+        for monitor in tuple(self._monitors.values()):
+            monitor.close()
+        if self._channel is not None:
+            asyncio.get_running_loop().remove_reader(self._channel.fileno())
+            self._channel.close()
+            self._channel = None
+
+    async def launch(self, launch: Launch) -> Monitor:
+        """Start a container and return once its program was exec'd.
+
+        Raises:
+            StartFailed: with the step, Docker's text and the exit code; nothing is left but the log.
+        """
+        with contextlib.ExitStack() as stack:
+            stack.callback(os.close, launch.root)
+            try:
+                request, descriptors = await asyncio.to_thread(self._prepare, launch, stack)
+                monitor = await self._ask_zygote(launch, request, descriptors)
+            except (OSError, ValueError) as error:
+                await asyncio.to_thread(records.remove, str(launch.run_dir))
+                raise StartFailed("prepare", getattr(error, "strerror", None) or str(error), 128) from error
+        return await self._until_ready(monitor)
+
+    async def _until_ready(self, monitor: Monitor) -> Monitor:
+        try:
+            await monitor.ready()
+        except StartFailed:
+            await self.forget(monitor.run_dir)
+            monitor.close()
+            raise
+        self._monitors[monitor.id] = monitor
+        monitor.exit.add_done_callback(lambda _exit: self._monitors.pop(monitor.id, None))
+        return monitor
+
+    def _prepare(self, launch: Launch, stack: contextlib.ExitStack) -> tuple[Message, dict[str, int]]:
+        """Write the bundle and open on the host's side all that the container will see of it."""
+        records.create(str(launch.run_dir))
+        launch.bundle.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (launch.bundle / "config.json").write_bytes(msgspec.json.encode(launch.spec))
+        descriptors = {"root": launch.root}
+        for index, entry in enumerate(launch.spec.get("mounts") or []):
+            options = entry.get("options") or []
+            if entry.get("type") == "bind" or "bind" in options or "rbind" in options:
+                tree = mount.open_tree(entry["source"], recursive="bind" not in options)
+                descriptors[f"tree:{index}"] = tree
+                stack.callback(os.close, tree)
+        program = self._filter((launch.spec.get("linux") or {}).get("seccomp"))
+        if program:
+            descriptors["seccomp"] = wire.memory_file(program)
+            stack.callback(os.close, descriptors["seccomp"])
+        request: Message = {
+            "id": launch.id,
+            "run_dir": str(launch.run_dir),
+            "bundle": str(launch.bundle),
+            "log": msgspec.to_builtins(launch.log),
+            "terminal": bool(launch.spec["process"].get("terminal")),
+            "open_stdin": launch.open_stdin,
+            "stdin_once": launch.stdin_once,
+            "size": launch.console_size,
+        }
+        for number, attachment in enumerate(launch.attach):
+            request.setdefault("attach", []).append(attachment.message())
+            for name, descriptor in client_descriptors(attachment, stack).items():
+                descriptors[f"{name}:{number}"] = descriptor
+        return request, descriptors
+
+    def _filter(self, profile: dict[str, Any] | None) -> bytes:
+        """Compile a seccomp profile, once for each."""
+        if not profile:
+            return b""
+        key = msgspec.json.encode(profile)
+        if key not in self._filters:
+            self._filters[key] = seccomp.compile_filter(profile)
+        return self._filters[key]
+
+    async def _ask_zygote(self, launch: Launch, request: Message, descriptors: dict[str, int]) -> Monitor:
+        """Have a monitor forked. A zygote that dies with the request unread takes nothing with it: ask a new one."""
+        for _attempt in range(3):
+            await self.start()
+            ours, theirs = wire.pair()
+            carried = {"channel": theirs.fileno(), **descriptors}
+            with theirs:
+                try:
+                    await self._send(request | {"fds": list(carried)}, list(carried.values()))
+                except OSError:
+                    ours.close()
+                    continue
+            monitor = Monitor(launch.id, launch.run_dir, ours)
+            try:
+                await monitor.hello
+            except MonitorGone:
+                monitor.close()
+                await asyncio.to_thread(_begin_anew, str(launch.run_dir))
+                continue
+            return monitor
+        raise OSError(10, "the zygote died three times while starting this container; see sampand's log")
+
+    async def _send(self, request: Message, descriptors: list[int]) -> None:
+        while True:
+            if self._channel is None:
+                raise BrokenPipeError(32, "the zygote is gone")
+            try:
+                wire.send(self._channel, request, descriptors)
+            except BlockingIOError:
+                await asyncio.sleep(POLL_S)
+            else:
+                return
+
+    async def adopt(self, run_dir: Path) -> Monitor | Exit | None:
+        """Find out what became of a container that an earlier sampand started.
+
+        Returns:
+            Monitor: it runs. Exit: it ended, to be recorded and then forgotten. None: it never began.
+        """
+        found = await reach(run_dir)
+        if found is None:
+            return None
+        if not isinstance(found, socket.socket):
+            return exit_of(found)
+        monitor = Monitor(run_dir.name, run_dir, found)
+        try:
+            await monitor.ready()
+        except (StartFailed, MonitorGone):
+            monitor.close()
+            return monitor.exit.result() if monitor.exit.done() else None
+        if monitor.exit.done():
+            monitor.close()
+            return monitor.exit.result()
+        self._monitors[monitor.id] = monitor
+        monitor.exit.add_done_callback(lambda _exit: self._monitors.pop(monitor.id, None))
+        return monitor
+
+    async def forget(self, run_dir: Path) -> None:
+        """Clear a container's run directory, its control groups and whatever of it still runs."""
+        deadline = asyncio.get_running_loop().time() + ADOPT_WAIT_S
+        while True:
+            try:
+                await asyncio.to_thread(guard.clear, str(run_dir))
+            except BlockingIOError:  # the monitor is about to let go
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                await asyncio.sleep(POLL_S)
+            else:
+                return
+
+
+def _begin_anew(run_dir: str) -> None:
+    records.take_over(run_dir)
+    records.remove(run_dir)
+    records.create(run_dir)
+
+
+def _spawn(command: list[str], channel: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command, pass_fds=[channel], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/", env={}
+    )
+
+
+async def _readable(channel: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(channel.fileno(), _settle, ready)
+    try:
+        await asyncio.wait_for(ready, _ZYGOTE_WAIT_S)
+    finally:
+        loop.remove_reader(channel.fileno())
+
+
+def _settle(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

@@ -1,0 +1,142 @@
+"""The zygote: a small process with one thread, from which every monitor is forked.
+
+Life.   sampand starts it as a fresh interpreter.  It makes itself a read-only view of the host, executes itself again
+        from there, so that no container can overwrite the interpreter through /proc/self/exe (CVE-2019-5736), imports
+        all that will be needed, closes the door to further imports, and forks a monitor for each request.
+        When sampand dies it stays, as the parent that notices a monitor's death, until its last monitor is gone.
+Wire.   One packet asks for one monitor: the request and descriptors that `sampan.runtime.monitor` takes. Nothing is
+        answered here: the monitor speaks for itself on its own channel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+from typing import Final
+
+from sampan.linux import mount, process, syscall
+from sampan.runtime import cgroups, guard, monitor, wire
+from sampan.runtime.loop import READ, Loop
+
+_VIEW_MADE: Final = "--view-made"
+_PROGRAM: Final = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from sampan.runtime import zygote; zygote.main(sys.argv[1:])"
+)
+
+
+def command(interpreter: str, packages: str, channel: int, writable: list[str]) -> list[str]:
+    """Return the command line that starts a zygote.
+
+    Args:
+        packages: the directory that holds the package ``sampan``; nothing else outside the standard library is needed.
+        channel: number of the inherited descriptor of its end of the channel.
+        writable: directories that monitors write to; all else is read-only for them.
+    """
+    request = json.dumps({"channel": channel, "writable": writable})
+    # -I -S: no user site, no site-packages, nothing from the environment: quick to start, and nobody else's code
+    return [interpreter, "-I", "-S", "-c", _PROGRAM, packages, request]
+
+
+def main(arguments: list[str]) -> None:
+    """Be the zygote: first make the read-only view and start again inside it, then serve."""
+    request = json.loads(arguments[0])
+    if arguments[1:] != [_VIEW_MADE]:
+        _make_view(request["writable"])
+        again = command(sys.executable, sys.path[0], request["channel"], request["writable"])
+        os.execv(sys.executable, [*again, _VIEW_MADE])
+    os.set_inheritable(request["channel"], False)
+    Zygote(socket.socket(fileno=request["channel"])).run()
+
+
+def _make_view(writable: list[str]) -> None:
+    """Enter a mount namespace in which all is read-only but ``writable`` and the control groups."""
+    process.unshare(process.CLONE_NEWNS)
+    mount.mount(None, "/", None, mount.MS_REC | mount.MS_SLAVE)
+    for directory in writable:
+        mount.mount(directory, directory, None, mount.MS_BIND | mount.MS_REC)
+    _set_read_only("/", on=True)
+    for directory in [*writable, *cgroups.probe().mounts]:
+        _set_read_only(directory, on=False)
+
+
+def _set_read_only(directory: str, *, on: bool) -> None:
+    tree = os.open(directory, os.O_PATH | os.O_CLOEXEC)
+    try:
+        flag = mount.MOUNT_ATTR_RDONLY
+        mount.set_attributes(tree, set_=flag if on else 0, clear=0 if on else flag, recursive=True)
+    finally:
+        os.close(tree)
+
+
+class Zygote:
+    """Forks monitors and ends the containers of those that die."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        process.set_name("sampan-zygote")
+        os.setsid()
+        process.set_subreaper()
+        syscall.prepare()
+        self._channel = channel
+        self._monitors: dict[int, str] = {}
+        self._loop = Loop()
+        self._dynmods = -1
+        self._prepared = monitor.Prepared()
+        if not self._prepared.layout.unified:
+            with contextlib.suppress(OSError):  # before Linux 6.0 attaching is just slower
+                self._dynmods = cgroups.favor_dynmods()
+        for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+            signal.signal(ignored, signal.SIG_IGN)  # only sampand's end, or SIGKILL, ends the zygote
+        _close_imports()
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+
+    def run(self) -> None:
+        """Serve until sampand and every monitor are gone."""
+        self._loop.watch(self._channel.fileno(), READ, lambda _events: self._receive())
+        wire.send(self._channel, {"ready": 1})
+        self._loop.run()
+
+    def _receive(self) -> None:
+        received = wire.receive(self._channel)
+        if received is None:
+            self._loop.forget(self._channel.fileno())
+            self._channel.close()
+            self._leave_when_idle()
+            return
+        request, descriptors = received
+        self._fork(request, descriptors)
+
+    def _fork(self, request: wire.Message, descriptors: list[int]) -> None:
+        pid = os.fork()
+        if not pid:
+            process.close_all_but([0, 1, 2, *descriptors])
+            monitor.main(self._prepared, request, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        self._monitors[pid] = request["run_dir"]
+        self._loop.on_exit(pid, self._monitor_ended)
+
+    def _monitor_ended(self, pid: int, status: int) -> None:
+        run_dir = self._monitors.pop(pid)
+        if status:
+            with contextlib.suppress(TimeoutError):  # sampand goes on trying
+                guard.finish(run_dir)
+        self._leave_when_idle()
+
+    def _leave_when_idle(self) -> None:
+        if self._channel.fileno() < 0 and not self._monitors:
+            self._loop.stop()
+
+
+def _close_imports() -> None:
+    """From here on an import fails: in a container's root it would load the container's code (CVE-2019-14271)."""
+    sys.path.clear()
+    sys.meta_path.clear()
+    sys.path_hooks.clear()
+    sys.path_importer_cache.clear()
