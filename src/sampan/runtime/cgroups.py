@@ -2,8 +2,8 @@
 
 Words.  *layout*: which hierarchies this machine has and where they are mounted.  *group*: one container's directories,
         one in each hierarchy; their paths are stored and never derived again.
-Life.   create → (attach | descriptor for CLONE_INTO_CGROUP) → kill → remove.  remove waits for nothing: it fails while
-        a process is left.
+Life.   plan → create → (attach | descriptor for CLONE_INTO_CGROUP) → kill → remove.  remove waits for nothing: it fails
+        while a process is left.
 Cost.   On version 1 the first write to cgroup.procs waits 5-16 ms for an RCU grace period unless a hierarchy is mounted
         with ``favordynmods`` (see `favor_dynmods` and docs/decisions/0001-cgroup-attach.md).
 Source. Documentation/admin-guide/cgroup-v1, cgroup-v2.rst; OCI runtime specification, config-linux, "Control groups".
@@ -175,8 +175,17 @@ def from_record(record: dict[str, Any]) -> Group:
     return Group(list(record["paths"]), record["v2"])
 
 
-def create(layout: Layout, path: str, resources: Resources) -> Group:
-    """Make the group ``path`` (such as ``/sampan/<id>``) in every hierarchy and set its limits.
+def plan(layout: Layout, path: str) -> Group:
+    """Return the group ``path`` (such as ``/sampan/<id>``) without making anything. Raises OSError for a bad path."""
+    relative = path.strip("/")
+    if not relative or ".." in relative.split("/"):
+        raise OSError(errno.EINVAL, f"cgroupsPath {path!r} is none of a group below the root")
+    paths = [f"{point}/{relative}" for point in layout.mounts]
+    return Group(paths, paths[-1] if layout.v2 is not None else None)
+
+
+def create(layout: Layout, group: Group, path: str, resources: Resources) -> None:
+    """Make the planned group in every hierarchy and set its limits.
 
     Args:
         resources: the bundle's ``linux.resources``.
@@ -184,12 +193,7 @@ def create(layout: Layout, path: str, resources: Resources) -> Group:
     Raises:
         OSError: naming the file that could not be written; nothing is left.
     """
-    if ".." in path.split("/"):
-        raise OSError(errno.EINVAL, f"cgroupsPath {path!r} leads upwards")
     relative = path.strip("/")
-    group = Group(
-        [f"{point}/{relative}" for point in layout.mounts], f"{layout.v2}/{relative}" if layout.v2 is not None else None
-    )
     try:
         for point in layout.mounts:
             _make(layout, point, relative)
@@ -201,7 +205,6 @@ def create(layout: Layout, path: str, resources: Resources) -> Group:
         with contextlib.suppress(OSError):  # the first error is the one to tell
             group.remove()
         raise
-    return group
 
 
 def _make(layout: Layout, point: str, relative: str) -> None:

@@ -320,7 +320,7 @@ class Monitor:
 
     async def attach(self, attachment: Attachment) -> None:
         """Give a client's connection to the monitor."""
-        with contextlib.ExitStack() as stack:
+        with contextlib.ExitStack() as stack, attachment.socket:
             descriptors = client_descriptors(attachment, stack)
             await self._ask({"op": "attach", "attach": attachment.message()}, descriptors)
 
@@ -330,7 +330,12 @@ class Monitor:
         await self._ask(request if exec_id is None else request | {"exec": exec_id})
 
     async def exec(self, launch: ExecLaunch) -> int:
-        """Run a program in the container; return its pid on the host. Raises StartFailed, MonitorGone."""
+        """Run a program in the container; return its pid on the host.
+
+        Raises:
+            StartFailed: it never ran. The client's connection is still open then, for the error to be written to.
+            MonitorGone: the container is not running.
+        """
         request: Message = {
             "op": "exec",
             "id": launch.id,
@@ -348,9 +353,11 @@ class Monitor:
                 request["attach"] = launch.attachment.message()
                 descriptors = client_descriptors(launch.attachment, stack)
             answer, _ = await self._ask(request, descriptors)
-        if "failed" in answer:
-            self._end_exec(launch.id, answer["code"])
-            raise StartFailed(answer["step"], answer["failed"], answer["code"])
+            if "failed" in answer:
+                self._end_exec(launch.id, answer["code"])
+                raise StartFailed(answer["step"], answer["failed"], answer["code"])
+        if launch.attachment is not None:
+            launch.attachment.socket.close()
         state.pid = answer["pid"]
         return state.pid
 
@@ -416,8 +423,7 @@ class Monitor:
 
 
 def client_descriptors(attachment: Attachment, stack: contextlib.ExitStack) -> dict[str, int]:
-    """Return the named descriptors of a client, closed with ``stack``."""
-    stack.enter_context(attachment.socket)
+    """Return the named descriptors of a client; the one that is made here is closed with ``stack``."""
     descriptors = {"attach": attachment.socket.fileno()}
     if attachment.early:
         descriptors["early"] = wire.memory_file(attachment.early)

@@ -18,6 +18,7 @@ import os
 import signal
 import socket
 import struct
+from collections.abc import Callable
 from fcntl import ioctl
 from typing import Any, Final, NoReturn
 
@@ -67,30 +68,30 @@ def main(job: Job, status: socket.socket) -> NoReturn:
             wire.send(status, {"step": step})
             action()
         step = "exec"
-        _await_go(job, status)
         payload.become_program(job.spec["process"], job.rights, job.root, status)
     except Exception as error:  # noqa: BLE001  (a bug of ours must reach the monitor too: nobody else sees this process)
         payload.report(status, step, error)
     os._exit(1)
 
 
-def _steps(job: Job, status: socket.socket) -> list[tuple[str, Any]]:
+def _steps(job: Job, status: socket.socket) -> list[tuple[str, Callable[[], None]]]:
     """Return (what is being done, how) in order; the plan of a start."""
     spec, root = job.spec, Root(job.root)
     linux = spec.get("linux") or {}
     process_ = spec["process"]
-    steps: list[tuple[str, Any]] = [
+    steps: list[tuple[str, Callable[[], None]]] = [
         ("namespaces", lambda: _enter_namespaces(job)),
         ("root", lambda: root.attach(job.run_dir)),
     ]
+    waiting = ("control group", lambda: _await_go(status))
+    for index, entry in enumerate(spec.get("mounts") or []):
+        if entry.get("type") == "cgroup" and waiting not in steps:
+            steps.append(waiting)  # as late as can be: the monitor makes the group meanwhile
+        steps.append((f"mount {entry['destination']}", _mounting(root, entry, index, job)))
+    if waiting not in steps:
+        steps.append(waiting)
     steps += [
-        (
-            f"mount {entry['destination']}",
-            lambda entry=entry, index=index: root.mount(entry, job.trees.get(index), job.cgroups),
-        )
-        for index, entry in enumerate(spec.get("mounts") or [])
-    ]
-    steps += [
+        ("cgroup namespace", lambda: _enter_cgroup_namespace(linux)),
         ("devices", lambda: root.make_devices(linux.get("devices") or [])),
         ("stdio", lambda: _stdio(job, root, status, terminal=bool(process_.get("terminal")))),
         ("sysctl", lambda: _sysctls(root, linux.get("sysctl") or {})),
@@ -165,9 +166,15 @@ def _make_directory(root: Root, cwd: str) -> None:
         raise StartError("working directory", f"Cannot mkdir: {cwd} is not a directory") from None
 
 
-def _await_go(job: Job, status: socket.socket) -> None:
+def _mounting(root: Root, entry: dict[str, Any], index: int, job: Job) -> Callable[[], None]:
+    return lambda: root.mount(entry, job.trees.get(index), job.cgroups)
+
+
+def _await_go(status: socket.socket) -> None:
     if wire.receive(status) is None:
         os._exit(1)  # the monitor is gone: nothing may start without it
-    kinds = {entry["type"] for entry in (job.spec.get("linux") or {}).get("namespaces") or []}
-    if "cgroup" in kinds:
+
+
+def _enter_cgroup_namespace(linux: dict[str, Any]) -> None:
+    if "cgroup" in {entry["type"] for entry in linux.get("namespaces") or []}:
         process.unshare(process.CLONE_NEWCGROUP)

@@ -69,6 +69,7 @@ class Monitor:
         self._lock = -1
         self._group: Group | None = None
         self._init = 0
+        self._status: socket.socket | None = None
         self._master = -1
         self._slave = -1
         self._failure: Message | None = None
@@ -98,11 +99,11 @@ class Monitor:
         if lock is None:
             os._exit(0)  # sampand died and its successor has already given this start up
         self._lock = lock
-        self._channels.listen(f"{self._run_dir}/{records.CONTROL}")
         try:
             self._start()
         except OSError as error:
             self._give_up(error.strerror or str(error))
+        self._channels.listen(f"{self._run_dir}/{records.CONTROL}")
         self._channels.add(socket.socket(fileno=self._descriptors["channel"]))
         self._loop.run()
         os._exit(0)
@@ -110,23 +111,37 @@ class Monitor:
     # The start
 
     def _start(self) -> None:
+        """Fork init and make its control group while it builds the container; then let it go on."""
         with open(f"{self._request['bundle']}/config.json", "rb") as file:
             spec = json.loads(file.read())
-        linux = spec.get("linux") or {}
+        linux, layout = spec.get("linux") or {}, self._prepared.layout
         self._step = "control group"
-        self._group = cgroups.create(self._prepared.layout, linux["cgroupsPath"], linux.get("resources") or {})
-        self._write_state()
-        self._step = "namespaces"
-        job = self._job(spec)
-        self._sessions.take(job.rights, self._root, self._group, unified=self._prepared.layout.unified)
-        self._fork_init(job)
+        group = cgroups.plan(layout, linux["cgroupsPath"])
+        job = self._job(spec, group)
+        self._group = group
+        if layout.unified:  # init is born in its group, which then must be there
+            self._make_group(group, linux)
+        status = self._fork_init(job)
+        if not layout.unified:
+            self._make_group(group, linux)
+            group.attach(self._init)
+        wire.send(status, {"go": 1})
+        self._sessions.take(job.rights, self._root, group, unified=layout.unified)
+        status.setblocking(False)
+        self._status = status
+        self._loop.watch(status.fileno(), READ, self._init_spoke)
+        self._loop.on_exit(self._init, self._init_ended)
 
-    def _job(self, spec: dict[str, Any]) -> init.Job:
+    def _make_group(self, group: Group, linux: dict[str, Any]) -> None:
+        cgroups.create(self._prepared.layout, group, linux["cgroupsPath"], linux.get("resources") or {})
+        self._write_state()
+
+    def _job(self, spec: dict[str, Any], group: Group) -> init.Job:
         job = init.Job(spec, self._root, self._run_dir)
         job.rights.available = self._prepared.capabilities
         job.size = self._request.get("size")
-        if self._group is not None and not self._prepared.layout.unified:
-            job.cgroups = self._prepared.layout.own_directories(self._group)
+        if not self._prepared.layout.unified:
+            job.cgroups = self._prepared.layout.own_directories(group)
         if "seccomp" in self._descriptors:
             job.rights.seccomp = wire.read_file(self._descriptors["seccomp"])
             job.rights.seccomp_flags = self._request.get("seccomp_flags", 0)
@@ -138,7 +153,8 @@ class Monitor:
                 job.namespaces[entry["type"]] = os.open(entry["path"], os.O_RDONLY | os.O_CLOEXEC)
         return job
 
-    def _fork_init(self, job: init.Job) -> None:
+    def _fork_init(self, job: init.Job) -> socket.socket:
+        self._step = "namespaces"
         pid_namespace = job.namespaces.pop("pid", None)
         if pid_namespace is not None:
             process.setns(pid_namespace, process.CLONE_NEWPID)
@@ -146,23 +162,18 @@ class Monitor:
             process.unshare(process.CLONE_NEWPID)  # for init and, later, for the exec sessions
         ours, theirs = wire.pair()
         pipes = self._make_pipes(job)
-        unified = self._group is not None and self._prepared.layout.unified
-        cgroup = self._group.descriptor() if unified and self._group is not None else None
+        cgroup = self._group.descriptor() if self._prepared.layout.unified and self._group is not None else None
         self._init = process.clone3(cgroup=cgroup)
         if not self._init:
+            ours.close()
             init.main(job, theirs)
-        if cgroup is None and self._group is not None:
-            self._group.attach(self._init)
-        else:
-            os.close(cgroup)  # type: ignore[arg-type]
         theirs.close()
-        wire.send(ours, {"go": 1})
+        if cgroup is not None:
+            os.close(cgroup)
         self._own_pipes(job, pipes)
         for descriptor in job.trees.values():
             os.close(descriptor)
-        self._loop.on_exit(self._init, self._init_ended)
-        ours.setblocking(False)
-        self._loop.watch(ours.fileno(), READ, lambda _events: self._hear_init(ours))
+        return ours
 
     def _make_pipes(self, job: init.Job) -> list[tuple[int, int]]:
         """Make the standard streams of a program without a terminal; return (monitor's end, stream number)."""
@@ -189,17 +200,24 @@ class Monitor:
             early = self._descriptors.get(f"early:{number}")
             self._streams.attach(take_sink(wanted, self._descriptors[f"attach:{number}"], early))
 
-    def _hear_init(self, status: socket.socket) -> None:
+    def _init_spoke(self, _events: int) -> None:
+        self._hear_init()
+
+    def _hear_init(self) -> bool:
+        """Take what init says; False when nothing more is there now."""
+        if self._status is None:
+            return False
         try:
-            received = wire.receive(status)
+            received = wire.receive(self._status)
         except BlockingIOError:
-            return
+            return False
         if received is None:
-            self._loop.forget(status.fileno())
-            status.close()
+            self._loop.forget(self._status.fileno())
+            self._status.close()
+            self._status = None
             if self._ready and self._failure is None:
                 self._started()
-            return
+            return False
         message, descriptors = received
         if "step" in message:
             self._step = message["step"]
@@ -209,6 +227,7 @@ class Monitor:
             self._ready = True
         if "failed" in message:
             self._failure = message
+        return True
 
     def _own_terminal(self, master: int) -> None:
         self._master = master
@@ -221,8 +240,8 @@ class Monitor:
 
     def _started(self) -> None:
         self._started_ns = time.time_ns()
-        self._write_state()
         self._channels.tell(self._state("started"))
+        self._write_state()
 
     def _write_state(self) -> None:
         own = os.getpid()
@@ -250,6 +269,8 @@ class Monitor:
     # The end
 
     def _init_ended(self, _pid: int, status: int) -> None:
+        while self._hear_init():  # what it said last may not have been read
+            pass
         if self._slave >= 0:
             os.close(self._slave)
         code = os.waitstatus_to_exitcode(status)
@@ -282,7 +303,7 @@ class Monitor:
         """Tell the exit, then clean up, then stay until every client has what is its."""
         if self._group is not None:
             record["oom"] = self._group.oom_kills() > 0
-            self._group.kill()  # nothing is left of a container with a pid namespace; without one, much can be
+            self._kill_group(self._group)
         self._streams.idle = self._loop.stop
         self._streams.finish()
         self._log.close()
@@ -294,6 +315,13 @@ class Monitor:
                 self._group.remove()
         os.close(self._lock)  # nothing is left to watch over; a next start need not wait for slow clients of this one
         os.close(self._root)
+
+    def _kill_group(self, group: Group) -> None:
+        """Kill what the first process left: nothing where it had a pid namespace, much perhaps where it had none."""
+        try:
+            group.kill()
+        except TimeoutError as error:
+            print(f"sampan: container {self._request['id']}: {error}", file=sys.stderr, flush=True)
 
     # Requests
 

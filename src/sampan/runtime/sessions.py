@@ -9,6 +9,7 @@ Source. setns(2), pid_namespaces(7).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -32,8 +33,11 @@ _REMEMBERED: Final = 200  # ended sessions that can still be asked about
 class Session:
     """One exec session."""
 
-    def __init__(self, request: Message, streams: Streams) -> None:
+    def __init__(self, request: Message, channel: socket.socket, streams: Streams) -> None:
         self.id: str = request["id"]
+        self.seq: int = request["seq"]
+        self.channel = channel
+        self.status: socket.socket | None = None
         self.meta: dict[str, Any] = request.get("meta") or {}
         self.streams = streams
         self.pid = 0
@@ -79,45 +83,50 @@ class Sessions:
     def begin(self, request: Message, sink: Sink | None, init: int, channel: socket.socket) -> None:
         """Run a program and answer the request once it was exec'd or failed."""
         terminal = bool(request["process"].get("terminal"))
-        session = Session(request, Streams(self._loop, terminal=terminal, close_stdin_with_client=True))
+        session = Session(request, channel, Streams(self._loop, terminal=terminal, close_stdin_with_client=True))
+        if sink is not None:
+            session.streams.attach(sink)
         try:
             if not init:
                 raise ProcessLookupError(3, "the container is not running")
-            status = self._fork(session, request, init, attached=sink is not None)
+            self._fork(session, request, init, attached=sink is not None)
         except OSError as error:
-            if sink is not None:
-                sink.connection.close()
-            answer = {"failed": error.strerror or str(error), "step": "exec", "code": payload.FAILED}
-            self._channels.send(channel, {"re": request["seq"], **answer})
+            session.failure = {"failed": error.strerror or str(error), "step": "exec", "code": payload.FAILED}
+            self._answer(session)
             return
         self._sessions[session.id] = session
-        if sink is not None:
-            session.streams.attach(sink)
-        self._loop.watch(status.fileno(), READ, lambda _events: self._hear(session, status, request, channel))
 
-    def _fork(self, session: Session, request: Message, init: int, *, attached: bool) -> socket.socket:
-        wanted = request["process"]
-        stdio, ours = ([], []) if wanted.get("terminal") else _pipes(request, attached=attached)
-        pidfd = os.pidfd_open(init)
-        cgroup = self._group.descriptor() if self._unified and self._group is not None else None
-        status, theirs = wire.pair()
-        session.pid = process.clone3(cgroup=cgroup)
-        if not session.pid:
-            self._be(request, pidfd, stdio, theirs)
+    def _fork(self, session: Session, request: Message, init: int, *, attached: bool) -> None:
+        stdio, ours = ([], []) if request["process"].get("terminal") else _pipes(request, attached=attached)
+        with contextlib.ExitStack() as stack:
+            for descriptor in set(stdio):
+                stack.callback(os.close, descriptor)
+            pidfd = os.pidfd_open(init)
+            stack.callback(os.close, pidfd)
+            cgroup = self._group.descriptor() if self._unified and self._group is not None else None
+            if cgroup is not None:
+                stack.callback(os.close, cgroup)
+            status, theirs = wire.pair()
+            stack.enter_context(theirs)
+            session.pid = process.clone3(cgroup=cgroup)
+            if not session.pid:
+                status.close()
+                self._be(request, pidfd, stdio, theirs)
+        self._watch(session, status, ours)
         if cgroup is None and self._group is not None:
             self._group.attach(session.pid)
-        for descriptor in {*stdio, pidfd, *([cgroup] if cgroup is not None else [])}:
-            os.close(descriptor)
-        theirs.close()
+        wire.send(status, {"go": 1})
+
+    def _watch(self, session: Session, status: socket.socket, ours: list[tuple[int, str]]) -> None:
         for descriptor, name in ours:
             if name == "stdin":
                 session.streams.set_stdin(descriptor)
             else:
                 session.streams.add_output(descriptor, name)
-        wire.send(status, {"go": 1})
         status.setblocking(False)
+        session.status = status
+        self._loop.watch(status.fileno(), READ, lambda _events: self._spoke(session))
         self._loop.on_exit(session.pid, lambda _pid, found: self._ended(session, found))
-        return status
 
     def _be(self, request: Message, init: int, stdio: list[int], status: socket.socket) -> NoReturn:
         """Be the session: join the container, become the program. Runs in the forked child."""
@@ -138,16 +147,23 @@ class Sessions:
             payload.report(status, "exec", error)
         os._exit(1)
 
-    def _hear(self, session: Session, status: socket.socket, request: Message, channel: socket.socket) -> None:
+    def _spoke(self, session: Session) -> None:
+        self._hear(session)
+
+    def _hear(self, session: Session) -> bool:
+        """Take what a session says on its way to exec; False when nothing more is there now."""
+        if session.status is None:
+            return False
         try:
-            received = wire.receive(status)
+            received = wire.receive(session.status)
         except BlockingIOError:
-            return
+            return False
         if received is None:
-            self._loop.forget(status.fileno())
-            status.close()
-            self._answer(session, request, channel)
-            return
+            self._loop.forget(session.status.fileno())
+            session.status.close()
+            session.status = None
+            self._answer(session)
+            return False
         message, descriptors = received
         session.ready = session.ready or "ready" in message
         if "failed" in message:
@@ -157,14 +173,20 @@ class Sessions:
             session.slave = open_peer(session.master)
             session.streams.add_output(session.master, "stdout")
             session.streams.set_stdin(session.master)
+        return True
 
-    def _answer(self, session: Session, request: Message, channel: socket.socket) -> None:
+    def _answer(self, session: Session) -> None:
+        """Tell who asked; where nothing ran, the client's connection is let go untouched: the error follows on it."""
         if session.failure is None and not session.ready:
             session.failure = {"failed": "the process was killed before it ran", "step": "exec", "code": payload.FAILED}
-        self._channels.send(channel, {"re": request["seq"], "pid": session.pid, **(session.failure or {})})
+        if session.failure is not None:
+            session.streams.release()
+        self._channels.send(session.channel, {"re": session.seq, "pid": session.pid, **(session.failure or {})})
 
     def _ended(self, session: Session, status: int) -> None:
         """Tell the exit before the client's stream ends: it asks for the code as soon as that happens."""
+        while self._hear(session):
+            pass
         if session.slave >= 0:
             os.close(session.slave)
             session.slave = -1

@@ -262,10 +262,15 @@ class Streams:
         if "stdin" in sink.wanted:
             self._end_input(sink)
         self._loop.forget(sink.connection.fileno())
-        with contextlib.suppress(OSError):  # the peer may be gone
-            sink.connection.shutdown(socket.SHUT_RDWR)
-        sink.connection.close()
+        _hang_up(sink.connection)
         self._loop.soon(self._balance)
+
+    def release(self) -> None:
+        """Let every client go without a sign to it: whoever else holds the connection goes on with it."""
+        for sink in self.sinks:
+            self._loop.forget(sink.connection.fileno())
+            sink.connection.close()
+        self.sinks.clear()
 
     # Input
 
@@ -340,6 +345,15 @@ class Streams:
             os.close(self._stdin)
         self._stdin = -1
         self._input.clear()
+
+
+def _hang_up(connection: socket.socket) -> None:
+    """End a connection so that the peer reads its end and no reset: unix(7) resets if something sent was not read."""
+    with contextlib.suppress(OSError):  # the peer may be gone
+        connection.shutdown(socket.SHUT_RDWR)
+        while connection.recv(CHUNK):
+            pass
+    connection.close()
 
 
 def _match_keys(sink: Sink, chunk: bytes) -> tuple[bytes, bool]:

@@ -202,6 +202,7 @@ class Supervisor:
         }
         for number, attachment in enumerate(launch.attach):
             request.setdefault("attach", []).append(attachment.message())
+            stack.enter_context(attachment.socket)
             for name, descriptor in client_descriptors(attachment, stack).items():
                 descriptors[f"{name}:{number}"] = descriptor
         return request, descriptors
