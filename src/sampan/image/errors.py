@@ -7,6 +7,7 @@
       - DigestMismatch                    400
   - ImageNotFound(reference)              404  No such image: <reference>
       - AmbiguousId(prefix)               404  Docker answers an ambiguous prefix like an unknown one
+  - WrongPlatform(reference, …)           404  the image is there, for another platform
   - ImageConflict(reason)                 409  conflict: unable to delete …
   - MissingContent(what)                  500  a blob or layer that a row names is not on disk
 """
@@ -63,6 +64,19 @@ class ImageNotFound(ImageError):
 
 class AmbiguousId(ImageNotFound):
     """Several images' IDs begin with this prefix. dockerd says "No such image" here, and so do we."""
+
+
+class WrongPlatform(ImageError):
+    """The image is here, but for another platform than was asked for."""
+
+    status = 404
+
+    def __init__(self, reference: str, has: str, wanted: str) -> None:
+        """Say it in dockerd's words; platforms are ``os/architecture[/variant]``."""
+        super().__init__(
+            f"image with reference {reference} was found but its platform ({has}) does not match the specified"
+            f" platform ({wanted})"
+        )
 
 
 class ImageConflict(ImageError):

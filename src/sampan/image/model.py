@@ -105,12 +105,16 @@ def check_config(content: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
     if not isinstance(rootfs, dict):
         raise BadArchive("invalid image JSON, no RootFS key")
     diff_ids = rootfs.get("diff_ids") or []
-    if not isinstance(diff_ids, list) or not all(map(digest.is_digest, diff_ids)):
-        raise BadArchive("invalid image configuration: rootfs.diff_ids must be a list of digests")
+    if not isinstance(diff_ids, list) or not all(map(_is_sha256, diff_ids)):
+        raise BadArchive("invalid image configuration: rootfs.diff_ids must be a list of sha256 digests")
     if len(diff_ids) > MAX_LAYERS:
         raise BadArchive("max depth exceeded")
     _check_shape(config)
     return config, tuple(diff_ids)
+
+
+def _is_sha256(text: object) -> bool:
+    return digest.is_digest(text) and str(text).startswith("sha256:")
 
 
 def _check_shape(config: dict[str, Any]) -> None:

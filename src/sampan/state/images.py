@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from sqlite3 import Connection
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sampan.image.rows import ImageRow, LayerRow
-from sampan.state.database import Database
+
+if TYPE_CHECKING:
+    from sampan.state.database import Database
 
 MIGRATION: Final = """
     CREATE TABLE images (

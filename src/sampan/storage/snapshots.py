@@ -87,6 +87,7 @@ class Snapshots(Protocol):
 
     name: str  # "overlay" | "copy"
     flavour: Flavour  # how layers of this driver mark deletions
+    root: Path  # the directory that the layers are in
 
     def layer(self, chain_id: str) -> Path:
         """Return the root directory of a committed layer. Raises SnapshotMissing."""

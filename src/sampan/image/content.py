@@ -1,0 +1,164 @@
+"""The content store: every blob by its digest, with exactly the bytes it came with.
+
+Words.  *blob*: immutable bytes named by their digest. *ingest*: a file that is still growing; nobody sees it as a blob.
+Life.   ``ingest()`` → write … → ``commit`` (digest checked, renamed into place) | ``abort``.
+Cost.   Nothing is synced file by file: ``sync`` flushes the whole file system once, before the rows that name blobs
+        are committed. A blob that no row names is swept at start, so an unsynced one is never believed.
+On disk ``<root>/content/blobs/<algorithm>/<hex>``, ``<root>/content/ingest/<random>``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final
+
+from sampan.image import digest as digests
+from sampan.image.errors import BadArchive, DigestMismatch, MissingContent
+from sampan.linux.syscall import call
+
+COPY_CHUNK: Final = 1 << 20  # bytes moved at a time
+
+
+class Ingest:
+    """A blob that is being written. Use as a context manager: what isn't committed is removed."""
+
+    def __init__(self, store: Content) -> None:
+        """Create the file in the store's ingest directory."""
+        self._store = store
+        self._fd, self._path = tempfile.mkstemp(dir=store.ingest_root)
+        self._hash = hashlib.sha256(usedforsecurity=False)
+        self.size = 0
+
+    def __enter__(self) -> Ingest:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort()
+
+    @property
+    def digest(self) -> str:
+        """The sha256 digest of what was written so far."""
+        return "sha256:" + self._hash.hexdigest()
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        """Append."""
+        self._hash.update(chunk)
+        view = memoryview(chunk)
+        while view:
+            written = os.write(self._fd, view)
+            self.size += written
+            view = view[written:]
+
+    def commit(self, expected: str | None = None) -> str:
+        """Make it a blob and return its digest. Raises DigestMismatch when it isn't the ``expected`` sha256."""
+        actual = self.digest
+        if expected is not None and expected != actual:
+            raise DigestMismatch("blob", expected, actual)
+        os.fchmod(self._fd, 0o644)
+        os.rename(self._path, self._store.path(actual))
+        self._close()
+        return actual
+
+    def abort(self) -> None:
+        """Remove it, unless it was committed."""
+        if self._fd >= 0:
+            os.unlink(self._path)
+            self._close()
+
+    def _close(self) -> None:
+        os.close(self._fd)
+        self._fd = -1
+
+
+class Content:
+    """Blobs below ``root`` (``<data root>/content``). Thread-safe: all its steps are atomic renames."""
+
+    def __init__(self, root: Path) -> None:
+        """Create the directories that are missing."""
+        self.root = root
+        self.ingest_root = root / "ingest"
+        self._blobs = root / "blobs"
+        self.ingest_root.mkdir(parents=True, exist_ok=True)
+        (self._blobs / "sha256").mkdir(parents=True, exist_ok=True)
+
+    def path(self, digest: str) -> Path:
+        """Return where the blob is or would be. ``digest`` must have come out of ``digest.parse``."""
+        algorithm, _, hexadecimal = digest.partition(":")
+        return self._blobs / algorithm / hexadecimal
+
+    def has(self, digest: str) -> bool:
+        """Tell whether the blob is there."""
+        return self.path(digest).exists()
+
+    def open(self, digest: str) -> BinaryIO:
+        """Open the blob for reading, unbuffered. Raises MissingContent."""
+        try:
+            return open(self.path(digest), "rb", buffering=0)
+        except FileNotFoundError:
+            raise MissingContent(f"blob {digest} is missing from {self._blobs}") from None
+
+    def read(self, digest: str, limit: int) -> bytes:
+        """Return the bytes of a small blob, verified. Raises BadArchive above ``limit`` bytes, MissingContent."""
+        with self.open(digest) as file:
+            content = file.read(limit + 1)
+        if len(content) > limit:
+            raise BadArchive(f"{digest} is larger than {limit} bytes")
+        hasher = digests.hasher(digest)
+        hasher.update(content)
+        if hasher.hexdigest() != digest.partition(":")[2]:
+            raise MissingContent(f"blob {digest} is damaged: its bytes have another digest")
+        return content
+
+    def size(self, digest: str) -> int:
+        """Return the blob's length in bytes. Raises MissingContent."""
+        try:
+            return self.path(digest).stat().st_size
+        except FileNotFoundError:
+            raise MissingContent(f"blob {digest} is missing from {self._blobs}") from None
+
+    def ingest(self) -> Ingest:
+        """Start a new blob."""
+        return Ingest(self)
+
+    def put(self, content: bytes) -> str:
+        """Store ``content`` and return its sha256 digest."""
+        with self.ingest() as blob:
+            blob.write(content)
+            return blob.commit()
+
+    def digests(self) -> Iterator[str]:
+        """Yield the digest of every blob."""
+        for algorithm in os.listdir(self._blobs):
+            for hexadecimal in os.listdir(self._blobs / algorithm):
+                yield f"{algorithm}:{hexadecimal}"
+
+    def delete(self, digest: str) -> None:
+        """Remove a blob; idempotent."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path(digest))
+
+    def sync(self) -> None:
+        """Put everything written to this file system on the disk, layers too when they lie on the same one."""
+        sync_filesystem(self.root)
+
+    def sweep(self) -> None:
+        """Remove what interrupted ingests left. Call while none is running."""
+        for name in os.listdir(self.ingest_root):
+            os.unlink(self.ingest_root / name)
+
+
+def sync_filesystem(directory: Path) -> None:
+    """syncfs(2) on the file system that holds ``directory``."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        call("syncfs", descriptor, on=directory)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,341 @@
+"""Images on this machine: the room's front door.
+
+Words.  *image*: a configuration and a stack of layers, named by the configuration's digest (its ID); tags are names
+        that point at it. See ``reference`` for names, ``content`` for blobs, ``layers`` for unpacking.
+Life.   load | import_ | builtin → tag … → remove. Blobs and unpacked layers are on the disk before the row that names
+        them is committed; what no row names is removed by ``collect`` (after each removal) and by ``sweep`` (at start).
+Threads Every method may be called from any thread. ``resolve``, ``list`` and ``history`` read memory only, without a
+        lock.
+Cost.   resolve: microseconds. load: one write of each blob, one unpacking of each new layer, one syncfs.
+
+Differences to the first sketch: ``remove``'s ``in_use`` returns ``Use(container, running)``, because Docker's rules
+tell running from stopped containers; ``collect`` is to be called after a container was removed whose image is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sampan.image import archive, digest, hello, importing, model, reference, removal
+from sampan.image.catalog import Catalog, host_architecture
+from sampan.image.compress import Source
+from sampan.image.content import Content, sync_filesystem
+from sampan.image.errors import BadArchive, ImageNotFound, InvalidReference, MissingContent
+from sampan.image.history import history
+from sampan.image.layers import Layers, unpack_stack
+from sampan.image.model import CONFIG_LIMIT, Image
+from sampan.image.progress import LayerProgress, Report
+from sampan.image.removal import Use
+from sampan.image.rows import ImageRow, ImageRows, LayerRow
+from sampan.image.unpack import UnpackFailed
+from sampan.linux.usage import tree_size
+
+__all__ = ["Image", "Images", "Use"]
+
+Pin = Callable[[str], None]
+Items = list[dict[str, Any]]
+Records = list[dict[str, str]]
+
+
+class Images:
+    """The images below one data root."""
+
+    def __init__(
+        self,
+        root: Path,
+        rows: ImageRows,
+        snapshots: Layers,
+        *,
+        clock: Callable[[], int] = time.time_ns,
+        architecture: str | None = None,
+    ) -> None:
+        """Open the images of the data root ``root``.
+
+        ``clock`` gives ns since the epoch; ``architecture`` is a GOARCH name, this machine's by default.
+        """
+        self.content = Content(root / "content")
+        self._rows = rows
+        self._layers = snapshots
+        self._clock = clock
+        self._architecture = architecture or host_architecture()
+        self._lock = threading.RLock()  # held while rows change and while unneeded things are removed
+        self._pins: Counter[str] = Counter()  # digests and chain IDs that running operations need
+        self._configs: dict[str, bytes] = {}
+        self.damaged: dict[str, str] = {}  # image ID → what is wrong with its configuration on the disk
+        self._catalog = Catalog(())
+        self._reread()
+
+    # --- looking ---------------------------------------------------------------------------------------------------
+
+    def resolve(self, ref: str, platform: str | None = None) -> Image:
+        """Return the image called ``ref``: a name (tag ``latest`` by default), ``name@digest``, or an ID's beginning.
+
+        Raises ImageNotFound, AmbiguousId, InvalidReference; WrongPlatform when ``platform`` (os/arch[/variant]) is
+        given and the image is for another one. The built-in ``hello-world`` comes into being when first asked for.
+        """
+        try:
+            return self._catalog.resolve(ref, platform)
+        except ImageNotFound:
+            if not hello.is_name(ref):
+                raise
+            self.builtin(hello.NAME)
+            return self._catalog.resolve(ref, platform)
+
+    def list(self) -> list[Image]:
+        """Return every image, in no particular order."""
+        return list(self._catalog.by_id.values())
+
+    def history(self, ref: str) -> Items:
+        """Return the steps that made the image, newest first, as the API's HistoryResponseItem."""
+        return history(self.resolve(ref))
+
+    # --- bringing in -----------------------------------------------------------------------------------------------
+
+    def load(self, stream: BinaryIO, report: Report, quiet: bool = False) -> None:
+        """Load every image of an archive (see ``archive``) that ``stream`` gives, plain or compressed.
+
+        ``report`` gets Docker's progress messages, maybe from several threads, one at a time; ``quiet`` leaves out the
+        bars. Raises ImageError with nothing of a broken image left behind; images before it in the archive stay.
+        """
+        with self._pinning() as pin, _disk_errors():
+            spool = archive.Spool(self.content, pin)
+            spool.take(_source(stream))
+            named = 0
+            loaded: list[str] = []
+            for candidate in archive.candidates(spool, self._architecture):
+                image = self._install(candidate, pin, LayerProgress(report, self.content, quiet=quiet))
+                for name in candidate.names:
+                    self._name_loaded(image.id, name.familiar, report)
+                named += len(candidate.names)
+                loaded.append(image.id)
+            for image_id in loaded if not named else ():
+                report({"stream": f"Loaded image ID: {image_id}\n"})
+
+    def _name_loaded(self, image_id: str, name: str, report: Report) -> None:
+        with self._lock:
+            before = next((image for image in self.list() if name in image.tags), None)
+            self._rows.name(image_id, [name])
+            self._reread()
+        if before is not None and before.id != image_id:
+            text = f"The image {name} already exists, renaming the old one with ID {before.id} to empty string\n"
+            report({"stream": text})
+        report({"stream": f"Loaded image: {name}\n"})
+
+    def import_(
+        self,
+        stream: BinaryIO,
+        ref: str | None,
+        *,
+        message: str = "",
+        changes: Sequence[str] = (),
+        platform: str | None = None,
+    ) -> Image:
+        """Make an image of one layer out of a root file system's tar archive, as ``docker import`` does.
+
+        ``message`` becomes the comment, ``changes`` are Dockerfile instructions. Raises InvalidReference,
+        InvalidChange, BadArchive, UnpackFailed.
+        """
+        name = _new_name(ref) if ref else None
+        config = importing.apply_changes(changes)
+        target = importing.parse_platform(platform, self._architecture)
+        with self._pinning() as pin, _disk_errors():
+            with self.content.ingest() as blob:
+                source = _source(stream)
+                while chunk := source(importing.COPY_CHUNK):
+                    blob.write(chunk)
+                pin(blob.digest)
+                layer = blob.commit()
+            diff_id = importing.diff_id(self.content, layer)
+            made = importing.configuration(config, diff_id, target, message, model.format_time(self._clock()))
+            image = self._install(archive.Candidate(made, (layer,)), pin, None)
+            if name is not None:
+                self._set_name(image.id, name)
+            return self._catalog.by_id[image.id]
+
+    def builtin(self, name: str) -> Image:
+        """Return the built-in image ``name``, made now when it isn't there. Raises ImageNotFound for unknown ones.
+
+        An image that someone gave the same name stays what it is.
+        """
+        with self._lock, contextlib.suppress(ImageNotFound):
+            return self._catalog.resolve(name)
+        if not hello.is_name(name):
+            raise ImageNotFound(name)
+        with self._pinning() as pin:
+            layer = hello.layer(self._architecture)
+            pin(digest.of(layer))
+            self.content.put(layer)
+            candidate = archive.Candidate(hello.configuration(self._architecture, layer), (digest.of(layer),))
+            image = self._install(candidate, pin, None)
+            self._set_name(image.id, f"{hello.NAME}:latest")
+        return self._catalog.by_id[image.id]
+
+    def _install(self, candidate: archive.Candidate, pin: Pin, progress: LayerProgress | None) -> Image:
+        """Unpack what is missing, make it durable, commit the row (without names)."""
+        _, diff_ids = model.check_config(candidate.config)
+        if len(diff_ids) != len(candidate.layers):
+            raise BadArchive(
+                f"invalid manifest, layers length mismatch: expected {len(diff_ids)}, got {len(candidate.layers)}"
+            )
+        chain = digest.chain_ids(diff_ids)
+        for needed in (candidate.id, *chain):
+            pin(needed)
+        self.content.put(candidate.config)
+        stack = list(zip(diff_ids, candidate.layers, strict=True))
+        sizes = unpack_stack(self.content, self._layers, stack, progress=progress or _no_progress)
+        self._sync()
+        with self._lock:
+            sizes = self._catalog.layer_sizes() | sizes
+            layers = tuple(
+                LayerRow(
+                    diff_id, blob, sizes[chain_id] if chain_id in sizes else tree_size(self._layers.layer(chain_id))
+                )
+                for (diff_id, blob), chain_id in zip(stack, chain, strict=True)
+            )
+            self._rows.put(ImageRow(candidate.id, layers, candidate.manifest, self._clock()))
+            self._reread()
+        return self._catalog.by_id[candidate.id]
+
+    def _sync(self) -> None:
+        self.content.sync()
+        layers_root = self._layers.root
+        if layers_root.stat().st_dev != self.content.root.stat().st_dev:
+            sync_filesystem(layers_root)
+
+    # --- names -----------------------------------------------------------------------------------------------------
+
+    def tag(self, ref: str, repo: str, tag: str = "") -> None:
+        """Give the image ``ref`` the name ``repo:tag`` (``latest`` by default); an image that had it loses it.
+
+        Raises ImageNotFound, InvalidReference.
+        """
+        name = reference.parse(repo)
+        if name.digest is not None:
+            raise InvalidReference("refusing to create a tag with a digest reference")
+        name = name.with_tag(tag) if tag else name.tagged()
+        self._set_name(self.resolve(ref).id, name.familiar)
+
+    def _set_name(self, image_id: str, name: str) -> None:
+        with self._lock:
+            if image_id not in self._catalog.by_id:
+                raise ImageNotFound(image_id)
+            self._rows.name(image_id, [name], now_ns=self._clock())
+            self._reread()
+
+    def remove(
+        self, ref: str, *, force: bool = False, prune: bool = True, in_use: Callable[[str], Sequence[Use]]
+    ) -> Records:
+        """Remove a name, and the image with its last one, by Docker's rules; see ``removal``.
+
+        ``in_use`` returns the containers made of the image with this ID. ``prune`` is accepted for Docker's sake: there
+        are no untagged parents here. Returns ``[{"Untagged": …}, …, {"Deleted": …}]``. Raises ImageNotFound,
+        InvalidReference, ImageConflict.
+        """
+        with self._lock:
+            image = self._catalog.resolve(ref)
+            decided = removal.plan(image, ref, in_use(image.id), force=force)
+            records = [{"Untagged": name} for name in decided.names]
+            if not decided.delete:
+                self._rows.unname(decided.names)
+                self._reread()
+                return records
+            self._rows.delete(image.id)
+            self._reread()
+            gone = self._collect(set(image.chain_ids), {image.id, *image.blobs} | {image.manifest or image.id})
+        records.append({"Deleted": image.id})
+        return records + [{"Deleted": chain_id} for chain_id in reversed(image.chain_ids) if chain_id in gone]
+
+    # --- cleaning up -----------------------------------------------------------------------------------------------
+
+    def collect(self) -> None:
+        """Remove every layer and blob that no image, container or running operation needs."""
+        with self._lock:
+            self._collect(set(self._layers.layers()), set(self.content.digests()))
+
+    def sweep(self) -> None:
+        """Remove what a crash left: half-written blobs, half-unpacked layers, and what ``collect`` removes.
+
+        Call at start, before anything else runs.
+        """
+        self.content.sweep()
+        self._layers.sweep()
+        self.collect()
+
+    def _collect(self, chain_ids: set[str], blobs: set[str]) -> set[str]:
+        """Remove what nobody needs of these; return the chain IDs that went. Called with the lock held."""
+        kept = set(self._catalog.layer_sizes()) | self._layers.used()
+        gone = {chain_id for chain_id in chain_ids - kept if not self._pins[chain_id]}
+        for chain_id in gone:
+            self._layers.forget(chain_id)
+        for blob in blobs - self._catalog.blobs():
+            if not self._pins[blob]:
+                self.content.delete(blob)
+                self._configs.pop(blob, None)
+        return gone
+
+    @contextlib.contextmanager
+    def _pinning(self) -> Iterator[Pin]:
+        """Keep what is pinned inside from being collected; at the end remove what no row names then."""
+        mine: set[str] = set()
+
+        def pin(needed: str) -> None:
+            with self._lock:
+                if needed not in mine:
+                    mine.add(needed)
+                    self._pins[needed] += 1
+
+        try:
+            yield pin
+        finally:
+            with self._lock:
+                self._pins.subtract(mine)
+                for released in mine:
+                    if not self._pins[released]:
+                        del self._pins[released]
+                self._collect({chain_id for chain_id in mine if self._layers.has(chain_id)}, mine)
+
+    def _reread(self) -> None:
+        """Make a new catalog of the rows."""
+        self._catalog = Catalog([model.build(row, self._config(row.id)) for row in self._rows.all()])
+
+    def _config(self, image_id: str) -> bytes:
+        """Return the configuration's bytes; of an image whose blob is damaged nothing, so that it can be removed."""
+        if image_id not in self._configs:
+            try:
+                self._configs[image_id] = self.content.read(image_id, CONFIG_LIMIT)
+            except MissingContent as error:
+                self.damaged[image_id] = str(error)
+                return b"{}"
+        return self._configs[image_id]
+
+
+def _no_progress(diff_id: str, done: int, total: int) -> None:
+    """For images that nobody watches coming in."""
+
+
+def _source(stream: BinaryIO) -> Source:
+    """Return the reading function of ``stream``, one that returns what is there rather than waiting for all."""
+    read: Source = getattr(stream, "read1", stream.read)
+    return read
+
+
+def _new_name(ref: str) -> str:
+    name = reference.parse(ref)
+    if name.digest is not None:
+        raise InvalidReference("cannot import digest reference")
+    return name.tagged().familiar
+
+
+@contextlib.contextmanager
+def _disk_errors() -> Iterator[None]:
+    """Errors of the disk become errors of this room, which say what failed."""
+    try:
+        yield
+    except OSError as error:
+        raise UnpackFailed(f"cannot store the image: {error.strerror or error}") from error

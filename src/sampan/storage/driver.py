@@ -1,0 +1,101 @@
+"""The part of a storage driver that doesn't depend on how snapshots are mounted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from sampan.linux.overlayfs import Flavour
+from sampan.linux.usage import tree_size
+from sampan.storage.snapshots import SnapshotMissing
+from sampan.storage.tree import ActiveTree, LayerTree, Pending, hex_of, remove_tree
+
+RW: Final = "rw"  # the writable layer of an active snapshot
+
+
+class Driver:
+    """Layers and active snapshots below one data root; see ``snapshots.Snapshots`` for what the methods mean."""
+
+    name: str
+
+    def __init__(
+        self, root: Path, flavour: Flavour, readable: frozenset[Flavour], directories: tuple[str, ...]
+    ) -> None:
+        """``directories`` are those that each active snapshot has; ``readable`` the flavours of usable layers."""
+        self.flavour = flavour
+        self.root = root / "layers"
+        self._layers = LayerTree(self.root, flavour, readable)
+        self._active = ActiveTree(root / "containers")
+        self._directories = directories
+
+    def layer(self, chain_id: str) -> Path:
+        """Return the root directory of a committed layer."""
+        name = hex_of(chain_id)
+        if not self._layers.has(name):
+            raise SnapshotMissing(f"no such layer: {chain_id}")
+        return self._layers.path(name)
+
+    def begin(self, chain_id: str, parent: str | None) -> Pending:
+        """Start a layer."""
+        return self._layers.begin(hex_of(chain_id), None if parent is None else hex_of(parent))
+
+    def has(self, chain_id: str) -> bool:
+        """Tell whether a layer is committed."""
+        return self._layers.has(hex_of(chain_id))
+
+    def layers(self) -> Iterable[str]:
+        """Return all committed layers."""
+        return [f"sha256:{name}" for name in self._layers.names()]
+
+    def used(self) -> set[str]:
+        """Return the layers that active snapshots stand on."""
+        with self._active.lock:
+            return {f"sha256:{name}" for name in self._used()}
+
+    def _used(self) -> set[str]:
+        used: set[str] = set()
+        for top in self._active.tops():
+            used.update(self._layers.known_stack(top))
+        return used
+
+    def forget(self, chain_id: str) -> None:
+        """Remove a layer, unless an active snapshot came to stand on it meanwhile."""
+        name = hex_of(chain_id)
+        with self._active.lock:
+            if name in self._used():
+                return
+            aside = self._layers.set_aside(name)
+        if aside is not None:
+            remove_tree(aside)
+
+    def prepare(self, key: str, parents: Sequence[str]) -> None:
+        """Make an active snapshot."""
+        names = [hex_of(chain_id) for chain_id in parents]
+        with self._active.lock:
+            top = names[-1] if names else None
+            if self._layers.stack(top) != names[::-1]:
+                raise SnapshotMissing(f"the layers asked for {key} are not one stack")
+            path = self._active.add(key, top, self._directories)
+        self._fill(path, names)
+
+    def _fill(self, path: Path, names: Sequence[str]) -> None:
+        """Give the writable layer of a new snapshot its content; ``names`` are the layers, bottom first."""
+        raise NotImplementedError
+
+    def discard(self, key: str) -> None:
+        """Remove an active snapshot."""
+        self._active.remove(key, self._directories)
+
+    def usage(self, key: str) -> int:
+        """Return the bytes in the writable layer."""
+        self._active.top(key)
+        return tree_size(self._active.path(key) / RW)
+
+    def keys(self) -> Iterable[str]:
+        """Return the keys of all active snapshots."""
+        return self._active.keys()
+
+    def sweep(self) -> None:
+        """Remove pending layers."""
+        self._layers.sweep()

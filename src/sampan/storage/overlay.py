@@ -1,0 +1,100 @@
+"""Snapshots by overlayfs: the writable layer of a container is a directory, its image's layers are others below it.
+
+Options: ``redirect_dir=nofollow``, because even with ``off`` a layer's own redirect attribute would be followed;
+``metacopy=off,index=off``, so that the upper directory *is* the difference and reading it needs no mount. ``xino`` stays
+as the kernel has it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+from sampan.linux.mount import MOUNT_ATTR_RDONLY, new_filesystem, open_tree, set_attributes
+from sampan.linux.overlayfs import Flavour
+from sampan.storage.driver import RW, Driver
+from sampan.storage.snapshots import Mounted
+
+WORK: Final = "work"
+OPTIONS: Final = (("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off"))
+SOURCE: Final = "overlay"  # what mountinfo shows as the source
+_FSCONFIG_LIMIT: Final = 255  # bytes of a value, fsconfig(2)
+
+
+class Mounter(Protocol):
+    """A way to get a detached overlay mount."""
+
+    def mount(self, lower: Sequence[Path], upper: Path, work: Path, *, flags: Sequence[str], readonly: bool) -> int:
+        """Return a descriptor of it. ``lower`` is top first; ``flags`` are options without a value."""
+        ...
+
+
+class DirectMounter:
+    """fsopen, fsconfig, fsmount: since Linux 6.7, where overlay takes its layers one by one (``lowerdir+``)."""
+
+    def mount(self, lower: Sequence[Path], upper: Path, work: Path, *, flags: Sequence[str], readonly: bool) -> int:
+        """Make the mount; nothing is ever attached to a mount namespace."""
+        with contextlib.ExitStack() as stack:
+            options: list[tuple[str, str | None]] = [("lowerdir+", _short(path, stack)) for path in lower]
+            options += [("upperdir", _short(upper, stack)), ("workdir", _short(work, stack)), *OPTIONS]
+            options += [(flag, None) for flag in flags]
+            return new_filesystem("overlay", options, MOUNT_ATTR_RDONLY if readonly else 0, source=SOURCE)
+
+
+def _short(path: Path, stack: contextlib.ExitStack) -> str:
+    """Return the path, or one through a descriptor where it is too long or would be unescaped by overlayfs."""
+    encoded = os.fsencode(path)
+    if len(encoded) <= _FSCONFIG_LIMIT and b"\\" not in encoded:
+        return str(path)
+    descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    stack.callback(os.close, descriptor)
+    return f"/proc/self/fd/{descriptor}"
+
+
+class OverlayDriver(Driver):
+    """The driver for every machine where overlayfs works; ``probe`` finds out."""
+
+    name = "overlay"
+
+    def __init__(self, root: Path, mounter: Mounter | None = None, flavour: Flavour = Flavour.TRUSTED) -> None:
+        """Keep snapshots below the data root. ``mounter`` is a DirectMounter unless the kernel is too old for it."""
+        super().__init__(root, flavour, frozenset((flavour,)), (RW, WORK))
+        self._mounter: Mounter = mounter or DirectMounter()
+        self._flags = ("userxattr",) if flavour is Flavour.USER else ()
+
+    def _fill(self, path: Path, names: Sequence[str]) -> None:
+        """The root of what the container sees is the upper directory: it takes after the image's root."""
+        if names:
+            status = os.stat(self._layers.path(names[-1]))
+            os.chown(path / RW, status.st_uid, status.st_gid)
+            os.chmod(path / RW, status.st_mode & 0o7777)
+
+    def mount(self, key: str, *, volatile: bool = False, readonly: bool = False) -> Mounted:
+        """Mount a snapshot, detached."""
+        lower = [self._layers.path(name) for name in self._layers.stack(self._active.top(key))]
+        path = self._active.path(key)
+        lock = self._active.own(key)
+        try:
+            if not lower:
+                return Mounted(bind(path / RW, readonly=readonly), lock)
+            flags = (*self._flags, "volatile") if volatile else self._flags
+            root = self._mounter.mount(lower, path / RW, path / WORK, flags=flags, readonly=readonly)
+        except BaseException:
+            os.close(lock)
+            raise
+        return Mounted(root, lock)
+
+
+def bind(directory: Path, *, readonly: bool) -> int:
+    """Return a detached bind mount of a directory."""
+    tree = open_tree(str(directory), recursive=False)
+    if readonly:
+        try:
+            set_attributes(tree, set_=MOUNT_ATTR_RDONLY)
+        except BaseException:
+            os.close(tree)
+            raise
+    return tree
