@@ -9,6 +9,7 @@ from sampan.api.schema.base import (
     Struct,
     convert,
     decode,
+    decode_any,
     encode,
     to_json,
 )
@@ -163,6 +164,7 @@ __all__ = [
     "WeightDevice",
     "convert",
     "decode",
+    "decode_any",
     "encode",
     "to_json",
 ]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from sampan.api import schema
 from sampan.api.server import streams
 from sampan.api.server.facade import LogOptions
@@ -52,9 +50,9 @@ class _ContainersApi:
 
     async def create(self, request: Request) -> Answer:
         request.check_json()
-        raw = await request.read()
-        body = schema.decode(raw, schema.ContainerCreate)
-        if not schema.CONFIG_KEYS.intersection(key.lower() for key in msgspec.json.decode(raw) or ()):
+        value = schema.decode_any(await request.read())
+        body = schema.convert(value, schema.ContainerCreate)
+        if not schema.CONFIG_KEYS.intersection(key.lower() for key in value or ()):
             raise RequestError("config cannot be empty in order to create a container")
         query = request.query
         created = await self._containers.create(query.text("name") or None, body, query.text("platform") or None)

@@ -89,6 +89,8 @@ def info_json(info: schema.Info, version: Version) -> Any:
         _drop(value, ("BridgeNfIptables", "BridgeNfIp6tables"))
     if version < _FIREWALL:
         _drop(value, ("FirewallBackend",))
+        nothing = {"AllowNondistributableArtifactsCIDRs": None, "AllowNondistributableArtifactsHostnames": None}
+        value["RegistryConfig"] = nothing | value["RegistryConfig"]
     for commit in ("ContainerdCommit", "RuncCommit", "InitCommit"):
         if version < _NO_EXPECTED:
             value[commit]["Expected"] = value[commit]["ID"]

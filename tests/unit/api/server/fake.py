@@ -42,6 +42,11 @@ class FakeEngine:
         self.loaded = 0
         self.load_step = asyncio.Event()
         self.terminal = False
+        self.asked_logs: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+
+    async def logs(self, ref: str, options: Any) -> Any:
+        self.asked_logs.put_nowait((ref, options))
+        raise Refused("enough", 409)
 
     def note(self, what: str, *args: Any) -> None:
         self.calls.append((what, args))
