@@ -293,10 +293,9 @@ def _ranges(parts: _Parts, default: int, audit: int) -> list[tuple[int, Leaf, bo
             found.append((bit + last + 1, beyond, wide))
     if audit == ARCHITECTURES["SCMP_ARCH_X86_64"].audit:
         if _X32_BIT not in parts:
-            found.append((_X32_BIT, Leaf((), RET_KILL_THREAD), False))
+            found += [(_X32_BIT, Leaf((), RET_KILL_THREAD), False), (_END - 1, found[-1][1], False)]  # -1 is no x32
         if 0 not in parts:
             found.insert(0, (0, Leaf((), RET_KILL_THREAD), False))
-    found.append((_END - 1, unnamed, False))  # -1: a tracer took the call away
     return _merged(found)
 
 

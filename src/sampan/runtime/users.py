@@ -6,7 +6,7 @@ The rules are Docker's (checked on dockerd 26.1, tests/peer/users.json):
 * A number is a uid, never a name, and needs no entry. Without an entry its group is 0 and its home ``/``.
 * Supplementary groups come from /etc/group unless a group was named; the primary group is always among them
   (otherwise a file that excludes a group could be read by leaving that group: CVE-2022-36109).
-* The home directory is that of the first entry with the uid, whichever name was asked for.
+* The home directory is that of the first entry with the uid, whichever name was asked for; it may be empty.
 
 Errors. UserError, with dockerd's text; status 400.
 """
@@ -17,7 +17,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-MAX_ID: Final = (1 << 31) - 1  # dockerd's limit; the kernel's is 2^32 - 2
+MAX_ID: Final = (1 << 31) - 1  # dockerd's limit for what people write
+_KERNEL_MAX_ID: Final = (1 << 32) - 2  # 2^32 - 1 means "no change" to setuid(2)
+_OUT_OF_RANGE: Final = f"uids and gids must be in range 0-{MAX_ID}"
 _NUMBER: Final = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _PASSWD_FILE: Final = "/etc/passwd"  # noqa: S105 - a path
 _GROUP_FILE: Final = "/etc/group"
@@ -73,8 +75,11 @@ def resolve(read: Read, spec: str, groups: Sequence[str] = ()) -> User:
     elif entry and entry.name:
         supplementary = [g.gid for g in known if entry.name in g.members]
     added = [_group_id(known, extra, "Unable to find group", by_text=True) for extra in groups]
-    home = next((e.home for e in passwd if e.uid == uid), "") or "/"
-    return User(uid, gid, tuple(dict.fromkeys((gid, *supplementary, *added))), home)
+    home = next((e.home for e in passwd if e.uid == uid), "/")
+    gids = dict.fromkeys((gid, *supplementary, *added))
+    if not all(0 <= number <= _KERNEL_MAX_ID for number in (uid, *gids)):  # files may say anything
+        raise UserError(_OUT_OF_RANGE)
+    return User(uid, gid, tuple(gids), home)
 
 
 def _find_user(passwd: list[_Passwd], name: str) -> _Passwd | None:
@@ -98,7 +103,7 @@ def _id(text: str, error: str) -> int:
     if number is None:
         raise UserError(error)
     if not 0 <= number <= MAX_ID:
-        raise UserError(f"uids and gids must be in range 0-{MAX_ID}")
+        raise UserError(_OUT_OF_RANGE)
     return number
 
 

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peer.log_cases import LOG_INPUT, comparable
 from sampan.logs import writer as writer_module
 from sampan.logs.format import LINE_LIMIT, escape, stamp
 from sampan.logs.writer import LogWriter, NullWriter
 
+PEER = json.loads((Path(__file__).parents[2] / "peer" / "logs.json").read_text())
 NOW = 1_704_164_645_600_000_000  # 2024-01-02T03:04:05.6Z
 
 STAMPS = [
@@ -78,6 +80,15 @@ def test_entries_have_dockers_shape(path: Path) -> None:
         entry(b"one\\n") + entry(b"\\n") + entry(b"oops\\n", b"stderr") + entry(b"three\\n") + entry(b"last")
     )
     assert log.size == len(content(path))
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000, 1 << 20])
+def test_the_file_is_dockerds_but_for_the_times(path: Path, step: int) -> None:
+    log = LogWriter(str(path))
+    for start in range(0, len(LOG_INPUT), step):
+        log.write("stdout", LOG_INPUT[start : start + step], NOW)
+    log.close()
+    assert [comparable(line) for line in content(path).splitlines()] == PEER
 
 
 def test_attrs_stand_before_the_time(path: Path) -> None:
