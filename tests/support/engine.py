@@ -17,6 +17,7 @@ import pytest
 from support.cache import find_program
 from support.http import ask
 from support.images import BUSYBOX, busybox_archive, need
+from support.processes import wait_for
 from support.terminal import Terminal
 
 API_VERSION = "1.45"  # what dockerd 26.1, the peer, speaks
@@ -137,14 +138,17 @@ class Engine:
         if self.docker("image", "inspect", BUSYBOX).code:
             self.ok("load", "-i", str(busybox_archive()))
 
-    def clean(self) -> None:
-        """Remove the containers that this object's run, start and create made."""
+    def _mine(self) -> list[str]:
         status, rows = ask(self.host, "GET", "/containers/json?all=1")
         assert status == 200, rows
-        for row in rows:
-            if (row.get("Labels") or {}).get(LABEL) == self.token:
-                status, why = ask(self.host, "DELETE", f"/containers/{row['Id']}?force=1&v=1")
-                assert status in (204, 404), f"{row['Names']}: {why}"
+        return [row["Id"] for row in rows if (row.get("Labels") or {}).get(LABEL) == self.token]
+
+    def clean(self) -> None:
+        """Remove the containers that this object's run, start and create made, and wait until they are gone."""
+        for container in self._mine():
+            status, why = ask(self.host, "DELETE", f"/containers/{container}?force=1&v=1")
+            assert status in (204, 404, 409), f"{container}: {why}"  # 409: an exit with --rm removes it already
+        wait_for(lambda: not self._mine(), "the test's containers go away")
 
     def close(self) -> None:
         """Clean up here and there."""

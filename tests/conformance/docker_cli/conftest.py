@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+
 from support.daemon import Sampand
 from support.engine import Engine, docker_or_skip
 
