@@ -1,8 +1,8 @@
 """Snapshots by overlayfs: the writable layer of a container is a directory, its image's layers are others below it.
 
 Options: ``redirect_dir=nofollow``, because even with ``off`` a layer's own redirect attribute would be followed;
-``metacopy=off,index=off``, so that the upper directory *is* the difference and reading it needs no mount. ``xino`` stays
-as the kernel has it.
+``metacopy=off,index=off``, so that the upper directory *is* the difference and reading it needs no mount. ``xino`` is
+as the kernel has it by default.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class OverlayDriver(Driver):
     def __init__(self, root: Path, mounter: Mounter | None = None, flavour: Flavour = Flavour.TRUSTED) -> None:
         """Keep snapshots below the data root. ``mounter`` is a DirectMounter unless the kernel is too old for it."""
         super().__init__(root, flavour, frozenset((flavour,)), (RW, WORK))
-        self._mounter: Mounter = mounter or DirectMounter()
+        self.mounter: Mounter = mounter or DirectMounter()
         self._flags = ("userxattr",) if flavour is Flavour.USER else ()
 
     def _fill(self, path: Path, names: Sequence[str]) -> None:
@@ -81,7 +81,7 @@ class OverlayDriver(Driver):
             if not lower:
                 return Mounted(bind(path / RW, readonly=readonly), lock)
             flags = (*self._flags, "volatile") if volatile else self._flags
-            root = self._mounter.mount(lower, path / RW, path / WORK, flags=flags, readonly=readonly)
+            root = self.mounter.mount(lower, path / RW, path / WORK, flags=flags, readonly=readonly)
         except BaseException:
             os.close(lock)
             raise

@@ -1,0 +1,49 @@
+"""Drivers on a data root of their own."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sampan.storage.copy import CopyDriver
+from sampan.storage.namespace import NamespaceMounter
+from sampan.storage.overlay import OverlayDriver
+from sampan.storage.probe import overlay_trouble
+from sampan.storage.snapshots import Snapshots
+from support.privileges import root_or_skip
+
+Make = Callable[[Path], Snapshots]
+
+
+@pytest.fixture(scope="session")
+def old_mounter() -> Iterator[NamespaceMounter]:
+    """The way of kernels before 6.7; one thread for the whole session, as in the daemon."""
+    mounter = NamespaceMounter()
+    yield mounter
+    mounter.close()
+
+
+@pytest.fixture(params=["overlay", "overlay-old-mount", "copy"])
+def make_driver(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    """A function that opens the driver on a data root."""
+    root_or_skip()
+    if request.param == "copy":
+        return CopyDriver
+    if request.param == "overlay-old-mount":
+        mounter = request.getfixturevalue("old_mounter")
+        return lambda root: OverlayDriver(root, mounter)
+    return lambda root: _direct(root, tmp_path)
+
+
+def _direct(root: Path, scratch: Path) -> OverlayDriver:
+    driver = OverlayDriver(root)
+    trouble = overlay_trouble(scratch, driver.mounter)
+    if trouble is not None:
+        pytest.skip(f"this kernel has no lowerdir+ (Linux 6.7): {trouble}")
+    return driver
+
+
+@pytest.fixture
+def driver(make_driver: Make, tmp_path: Path) -> Snapshots:
+    """The driver on an empty data root."""
+    return make_driver(tmp_path / "root")
