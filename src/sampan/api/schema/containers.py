@@ -101,6 +101,8 @@ class ContainerState(Struct):
     started_at: str = shown(ZERO_TIME)
     finished_at: str = shown(ZERO_TIME)
     health: Health | None = None
+    reason: str = ""
+    """Sampan's own: one sentence that says why the last run ended."""
 
 
 class GraphDriver(Struct):

@@ -1,0 +1,114 @@
+"""What the engine's parts share: the catalogue, the rooms below, the machine, threads and tasks.
+
+Rules.  What changes a container runs as a task of its own (`run`): a client that goes away cuts nothing short.
+        Blocking work goes to `thread`; the database answers through futures that `durable` awaits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from sampan.engine.catalog import Catalog
+from sampan.engine.events import EventBus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from concurrent.futures import Future
+    from pathlib import Path
+    from typing import Any
+
+    from sampan.engine.container import Container
+    from sampan.engine.host import Host, Settings
+    from sampan.engine.rows import ContainerRows
+    from sampan.image.store import Images
+    from sampan.runtime.supervisor import Supervisor
+    from sampan.storage.containers import ContainerDirectories
+    from sampan.storage.snapshots import Snapshots
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+THREADS: Final = 16
+
+
+@dataclass(slots=True, eq=False)
+class Core:
+    """One engine's parts."""
+
+    host: Host
+    settings: Settings
+    rows: ContainerRows
+    images: Images
+    snapshots: Snapshots
+    directories: ContainerDirectories
+    supervisor: Supervisor
+    engine_id: str
+    events: EventBus = field(default_factory=EventBus)
+    catalog: Catalog = field(default_factory=Catalog)
+    making: dict[str, str] = field(default_factory=dict)  # container id → image id, of creations under way
+    _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    _watchers: set[asyncio.Task[Any]] = field(default_factory=set)
+    _threads: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(THREADS, thread_name_prefix="engine")
+    )
+
+    def run_dir(self, container_id: str) -> Path:
+        """Return the directory where a container's monitor keeps its records."""
+        return self.settings.exec_root / "containers" / container_id
+
+    async def thread(self, fn: Callable[..., T], *arguments: Any) -> T:
+        """Run blocking work on a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, fn, *arguments)
+
+    @staticmethod
+    async def durable(future: Future[T]) -> T:
+        """Wait until a write is on the disk."""
+        return await asyncio.wrap_future(future)
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something that must come to its end, even if the one who asked for it goes away."""
+        return await asyncio.shield(self.spawn(work))
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start a task that is kept until it ends; an error that nobody awaits is logged."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def background(self, work: Coroutine[Any, Any, None], what: str) -> asyncio.Task[None]:
+        """Start work that nobody waits for; its failure is logged with ``what``."""
+        return self.spawn(_logged(work, what))
+
+    def container_event(self, container: Container, action: str, **extra: str) -> None:
+        """Tell that something happened to a container."""
+        self.events.publish("container", action, container.id, container.attributes() | extra)
+
+    def watch(self, work: Coroutine[Any, Any, None], what: str) -> None:
+        """Start work that lasts as long as something else does: `settle` does not wait for it, `close` ends it."""
+        task = asyncio.get_running_loop().create_task(_logged(work, what))
+        self._watchers.add(task)
+        task.add_done_callback(self._watchers.discard)
+
+    async def settle(self, seconds: float) -> None:
+        """Wait until the work under way has come to its end, at most so long."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
+    def close(self) -> None:
+        """End watchers and threads."""
+        for task in self._watchers:
+            task.cancel()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+async def _logged(work: Coroutine[Any, Any, None], what: str) -> None:
+    try:
+        await work
+    except Exception:
+        log.exception("%s failed", what)

@@ -1,0 +1,44 @@
+"""What the engine is told about the machine and its own places: found out once, by the daemon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The machine, as far as containers depend on it."""
+
+    hostname: str
+    boot_id: str
+    kernel: str  # "6.12.1"
+    architecture: str  # uname's word, "x86_64"
+    go_architecture: str  # Docker's word, "amd64"
+    operating_system: str  # "Debian GNU/Linux 13 (trixie)"
+    os_version: str
+    cpus: int
+    cpu_list: str  # "0-1", as cpuset.cpus writes it
+    memory_nodes: str  # "0"
+    memory: int  # bytes
+    cgroup_version: int  # 1 (and hybrid) or 2
+    controllers: frozenset[str]  # "memory", "cpu", "cpuset", "pids" …
+    capabilities: tuple[str, ...]  # that can be given, "CAP_CHOWN" …
+    backing_filesystem: str = "extfs"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the daemon was started with, as far as the engine acts on it."""
+
+    data_root: Path
+    exec_root: Path
+    version: str
+    api_version: str = "1.51"
+    minimum_api_version: str = "1.24"
+    debug: bool = False
+    log_driver: str = "json-file"
+    log_opts: dict[str, str] = field(default_factory=dict)
+    cgroup_parent: str = ""
+    build_time: str = ""
+    commit: str = ""

@@ -1,0 +1,102 @@
+"""`docker inspect` of a container: the API's view of what is kept."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from sampan.api import schema
+from sampan.engine.launching import log_path
+from sampan.engine.mounts import user_mounts
+from sampan.engine.units import rfc3339
+
+if TYPE_CHECKING:
+    from sampan.engine.container import Container
+    from sampan.engine.core import Core
+
+
+@lru_cache(maxsize=64)
+def network_id(name: str) -> str:
+    """Return the id of a predefined network: the same on every machine, for there is nothing behind it."""
+    return hashlib.sha256(f"sampan network {name}".encode()).hexdigest()
+
+
+def endpoint_id(container_id: str, network: str) -> str:
+    """Return the id of a container's place on a network."""
+    return hashlib.sha256(f"sampan endpoint {container_id} {network}".encode()).hexdigest()
+
+
+def driver_name(name: str) -> str:
+    """Return the storage driver's name as Docker's tools know it."""
+    return {"overlay": "overlay2", "copy": "vfs"}.get(name, name)
+
+
+def networks(container: Container) -> dict[str, schema.EndpointSettings]:
+    """Return the networks that a container is on."""
+    name = container.stored.host.network_mode
+    endpoint = schema.EndpointSettings(network_id=network_id(name))
+    if container.running:
+        endpoint.endpoint_id = endpoint_id(container.id, name)
+    return {name: endpoint}
+
+
+def mount_points(container: Container) -> list[schema.MountPoint]:
+    """Return the mounts that were asked for and that inspect lists."""
+    return [mount.point() for mount in user_mounts(container.stored.host) if mount.listed]
+
+
+def state(container: Container) -> schema.ContainerState:
+    """Return the state."""
+    kept = container.state
+    return schema.ContainerState(
+        status=container.status,
+        running=container.running,
+        oom_killed=kept.oom,
+        pid=container.run.monitor.init_pid if container.run is not None else 0,
+        exit_code=kept.exit_code,
+        error=kept.error,
+        started_at=rfc3339(kept.started),
+        finished_at=rfc3339(kept.finished),
+        reason=kept.reason,
+    )
+
+
+def inspect(core: Core, container: Container, *, size: tuple[int, int] | None = None) -> schema.ContainerInspect:
+    """Return everything about a container; ``size`` are the bytes of its writable layer and of its whole root."""
+    stored, directory = container.stored, core.directories.path(container.id)
+    sandbox = endpoint_id(container.id, "sandbox") if container.running else ""
+    driver = driver_name(stored.driver)
+    return schema.ContainerInspect(
+        id=container.id,
+        created=rfc3339(container.created),
+        path=stored.path,
+        args=stored.args,
+        state=state(container),
+        image=container.image_id,
+        resolv_conf_path=str(directory / "resolv.conf"),
+        hostname_path=str(directory / "hostname"),
+        hosts_path=str(directory / "hosts"),
+        log_path=str(log_path(directory, container.id)) if stored.host.log_config.type == "json-file" else "",
+        name="/" + container.name,
+        driver=driver,
+        exec_ids=list(container.exec_ids) or None,
+        host_config=stored.host,
+        graph_driver=schema.GraphDriver(name=driver, data=_graph_data(core, container)),
+        size_rw=size[0] if size else None,
+        size_root_fs=size[1] if size else None,
+        mounts=mount_points(container),
+        config=stored.config,
+        network_settings=schema.NetworkSettings(
+            sandbox_id=sandbox,
+            sandbox_key="",
+            networks=dict(networks(container)),
+        ),
+    )
+
+
+def _graph_data(core: Core, container: Container) -> dict[str, str] | None:
+    if container.stored.driver != "overlay":
+        return None
+    directory = core.directories.path(container.id)
+    return {"UpperDir": str(directory / "rw"), "WorkDir": str(directory / "work")}

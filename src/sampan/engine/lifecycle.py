@@ -1,0 +1,309 @@
+"""Start, stop, kill, restart, wait: a container's way through its states.
+
+Order.  ``Container.lock`` is held while a state changes; an exit is waited for without it. Whoever asked for the end
+        waits on the run, so stop, kill and remove at once all see the same exit.
+Start.  The row says "running" on the disk while the monitor is still being made: a crash in between is told apart
+        by the run directory (`engine.recovery`).
+Exit.   recorded → waiters answered → events → run directory cleared.
+Time.   All waiting is by the event loop's monotonic clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from sampan.api import schema
+from sampan.engine import launching, reason, validate
+from sampan.engine.container import Container, Run, State, encode
+from sampan.engine.errors import BadParameter, Conflict, EngineError, Internal, NotModified, NotRunning
+from sampan.runtime.supervisor import MonitorGone, StartFailed
+from sampan.storage.snapshots import SnapshotBusy
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sampan.engine.contracts import Actor
+    from sampan.engine.core import Core
+    from sampan.runtime.supervisor import Attachment, Exit, Launch, Monitor
+    from sampan.storage.snapshots import Mounted
+
+STOP_GRACE_S: Final = 10.0  # seconds from the stop signal to SIGKILL, where nobody says otherwise
+KILL_GRACE_S: Final = 10.0  # seconds for SIGKILL to have its effect before an error is told
+BUSY_WAIT_S: Final = 10.0  # seconds for the last run's monitor to let go of the root file system
+BUSY_POLL_S: Final = 0.005
+
+_CREATE: Final = "failed to create task for container: failed to create shim task: OCI runtime create failed: "
+_RUNC: Final = "runc create failed: unable to start container process: "
+_PLAIN_STEPS: Final = frozenset({"user"})  # dockerd resolves users itself and says so without a wrapping
+_NOT_A_DIRECTORY: Final = (
+    ": Are you trying to mount a directory onto a file (or vice-versa)? "
+    "Check if the specified host path exists and is the expected type"
+)
+
+
+class Lifecycle:
+    """The ways between created, running and exited."""
+
+    def __init__(self, core: Core, remove: Callable[[Container], Awaitable[None]]) -> None:
+        """``remove`` takes an ended container away, for --rm."""
+        self._core = core
+        self._remove = remove
+
+    # Start
+
+    async def start(self, container: Container) -> None:
+        """Run it. Raises NotModified, Conflict, StartError and what creation may raise late."""
+        async with container.lock:
+            if container.removing:
+                raise Conflict("container is marked for removal and cannot be started")
+            if container.running:
+                raise NotModified
+            container.starting = True
+            try:
+                await self._launch(container)
+            except BaseException as error:
+                await self._start_failed(container, error)
+                if isinstance(error, StartFailed):
+                    raise StartError(error) from error
+                raise
+            finally:
+                container.starting = False
+
+    async def _launch(self, container: Container) -> None:
+        core = self._core
+        attachments, container.pending = container.pending, []
+        with _Closing(attachments):
+            launch, mounted = await self._prepare(container, attachments)
+            began = State(status="running", started=time.time_ns(), finished=container.state.finished)
+            written = core.rows.set_state(container.id, encode(began), core.host.boot_id)
+            try:
+                monitor = await core.supervisor.launch(launch)
+            finally:
+                os.close(mounted.lock)
+                await core.durable(written)
+        began.started = monitor.started_at_ns or began.started
+        container.state = began
+        self.watch(container, monitor)
+        core.container_event(container, "start")
+
+    async def _prepare(self, container: Container, attachments: list[Attachment]) -> tuple[Launch, Mounted]:
+        """Prepare the launch; the monitor of a run that has just ended may hold the root a moment longer."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + BUSY_WAIT_S
+        if container.clearing is not None:
+            await container.clearing
+        while True:
+            try:
+                return await self._core.thread(launching.prepare, self._core, container, attachments)
+            except SnapshotBusy:
+                if loop.time() > deadline:
+                    raise
+                await asyncio.sleep(BUSY_POLL_S)
+
+    async def _start_failed(self, container: Container, error: BaseException) -> None:
+        """Keep why the start failed; with --rm the container goes."""
+        code, text, why = 128, str(error), reason.start_failed("", str(error))
+        if isinstance(error, StartFailed):
+            code, text, why = error.code, start_text(error), reason.start_failed(error.step, str(error))
+        # As dockerd: the status stays what it was ("created", if it never ran).
+        container.state = msgspec.structs.replace(container.state, exit_code=code, error=text, reason=why)
+        written = self._core.rows.set_state(container.id, encode(container.state), self._core.host.boot_id)
+        await self._core.durable(written)
+        if container.stored.host.auto_remove:
+            container.removing = True
+            await self._remove(container)
+
+    def watch(self, container: Container, monitor: Monitor) -> None:
+        """Follow a run to its end."""
+        loop = asyncio.get_running_loop()
+        container.run = Run(monitor, loop.create_future())
+        self._core.watch(self._see_through(container, container.run), f"following container {container.short_id}")
+
+    # Exit
+
+    async def _see_through(self, container: Container, run: Run) -> None:
+        exit_ = await run.monitor.exit
+        async with container.lock:
+            await self.record_exit(container, exit_, run)
+        if container.stored.host.auto_remove and not container.removing and not run.restarting:
+            container.removing = True
+            await self._remove(container)
+
+    async def record_exit(self, container: Container, exit_: Exit, run: Run | None) -> None:
+        """Keep how a run ended, answer who waits, tell it. Called with the lock held."""
+        core, state = self._core, container.state
+        ended = State(
+            status="exited",
+            started=state.started,
+            finished=exit_.finished_at_ns or time.time_ns(),
+            exit_code=exit_.code,
+            oom=exit_.oom,
+            error="" if exit_.started else exit_.error,
+            reason=reason.ended(
+                exit_,
+                asked=run.asked if run else "",
+                unanswered=run.unanswered if run else "",
+                memory=container.stored.host.memory,
+            ),
+        )
+        if not container.stored.host.auto_remove or (run is not None and run.restarting):
+            # With --rm the row is about to go: its removal is the record.
+            await core.durable(core.rows.set_state(container.id, encode(ended), core.host.boot_id))
+        container.state, container.run = ended, None
+        container.clearing = core.background(
+            core.supervisor.forget(core.run_dir(container.id)), f"clearing up after container {container.short_id}"
+        )
+        duration = max(ended.finished - ended.started, 0) // 1_000_000_000
+        core.container_event(container, "die", exitCode=str(exit_.code), execDuration=str(duration))
+        if exit_.oom:
+            core.container_event(container, "oom")
+        if run is not None and not run.ended.done():
+            run.ended.set_result(exit_.code)
+        container.resolve_exit(exit_.code)
+
+    # Stop and kill
+
+    async def stop(self, container: Container, timeout: int | None, signal_text: str | None, by: Actor) -> None:
+        """Ask it to end, and make it after a while. Raises NotModified: it does not run; BadParameter."""
+        run = await self._settled_run(container)
+        if run is None:
+            raise NotModified
+        await self.end_run(container, run, timeout, signal_text, by)
+        self._core.container_event(container, "stop")
+
+    async def end_run(
+        self, container: Container, run: Run, timeout: int | None, signal_text: str | None, by: Actor
+    ) -> None:
+        """End a run: its stop signal, its time, SIGKILL. Returns once the exit is recorded."""
+        config = container.stored.config
+        try:
+            number = validate.parse_signal(signal_text or config.stop_signal or "SIGTERM")
+        except BadParameter as error:
+            raise BadParameter(f"cannot stop container: {container.name}: {error}") from None
+        if timeout is None:
+            timeout = config.stop_timeout
+        grace = STOP_GRACE_S if timeout is None else float(timeout)
+        run.asked = reason.asked_by(by)
+        await self._signal(container, run, number)
+        if await _ended_within(run, None if grace < 0 else grace):
+            return
+        run.unanswered = f"{reason.signal_name(number)} went unanswered for {grace:g} s"
+        await self.kill_run(container, run, by)
+
+    async def kill_run(self, container: Container, run: Run, by: Actor) -> None:
+        """End a run with SIGKILL. Raises Internal if it does not end."""
+        run.asked = run.asked or reason.asked_by(by)
+        await self._signal(container, run, signal.SIGKILL)
+        if not await _ended_within(run, KILL_GRACE_S):
+            raise Internal(
+                f"container {container.id} did not end {KILL_GRACE_S:g} s after SIGKILL: "
+                "a process of it waits in the kernel (see `ps -eo pid,stat,wchan,cmd`, state D)"
+            )
+
+    async def kill(self, container: Container, signal_text: str | None, by: Actor) -> None:
+        """Send it a signal; SIGKILL is waited for. Raises Conflict: it does not run; BadParameter."""
+        try:
+            number = validate.parse_signal(signal_text or "SIGKILL")
+        except BadParameter as error:
+            raise BadParameter(f"cannot kill container: {container.name}: {error}") from None
+        run = await self._settled_run(container)
+        if run is None:
+            raise Conflict(f"cannot kill container: {container.name}: {NotRunning(container.id)}")
+        if number == signal.SIGKILL:
+            await self.kill_run(container, run, by)
+        else:
+            run.asked = reason.asked_by(by)
+            await self._signal(container, run, number)
+
+    async def restart(self, container: Container, timeout: int | None, signal_text: str | None, by: Actor) -> None:
+        """Stop it if it runs, and start it."""
+        run = await self._settled_run(container)
+        if run is not None:
+            run.restarting = True
+            try:
+                await self.end_run(container, run, timeout, signal_text, by)
+            finally:
+                run.restarting = False
+        with contextlib.suppress(NotModified):  # somebody else was faster
+            await self.start(container)
+        self._core.container_event(container, "restart")
+
+    async def _signal(self, container: Container, run: Run, number: int) -> None:
+        with contextlib.suppress(MonitorGone):  # it is ending by itself; the exit is on its way
+            await run.monitor.signal(number)
+        self._core.container_event(container, "kill", signal=str(int(number)))
+
+    async def _settled_run(self, container: Container) -> Run | None:
+        """Return the run under way, after a start in progress has come to its end."""
+        async with container.lock:
+            return container.run
+
+    # Wait
+
+    @staticmethod
+    def wait(container: Container, condition: str) -> Awaitable[schema.ContainerWait]:
+        """Subscribe to an end: not-running, next-exit or removed."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if condition == "removed":
+            container.removal_waiters.append(future)
+        elif condition == "not-running" and not container.running and not container.starting:
+            future.set_result(container.state.exit_code)
+        else:
+            container.exit_waiters.append(future)
+        return _answer(future)
+
+
+async def _answer(future: asyncio.Future[int]) -> schema.ContainerWait:
+    return schema.ContainerWait(status_code=await future)
+
+
+async def _ended_within(run: Run, seconds: float | None) -> bool:
+    done, _ = await asyncio.wait({run.ended}, timeout=seconds)
+    return bool(done)
+
+
+class _Closing:
+    """Clients that were to be attached: hung up on if the start fails before the launch took them over."""
+
+    def __init__(self, attachments: list[Attachment]) -> None:
+        self._attachments = attachments
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
+        if kind is not None:
+            for attachment in self._attachments:
+                attachment.socket.close()
+
+
+class StartError(EngineError):
+    """A start that failed, in dockerd's words: clients look for "executable file not found" and its like in them."""
+
+    def __init__(self, failed: StartFailed) -> None:
+        super().__init__(start_text(failed))
+        self.step, self.code = failed.step, failed.code
+
+    @property
+    def status(self) -> int:  # type: ignore[override]  # here it depends on the failure
+        """400 where the container asks for what can't be; 500 where the engine failed."""
+        return 400 if self.code in (126, 127) else 500
+
+
+def start_text(failed: StartFailed) -> str:
+    """Return the text of a failed start as dockerd puts it."""
+    text = str(failed)
+    if failed.step in _PLAIN_STEPS:
+        return text
+    during = "" if text.startswith("exec") else "error during container init: "
+    wrapped = f"{_CREATE}{_RUNC}{during}{text}: unknown"
+    if text.endswith("is a directory"):
+        return wrapped + ": permission denied"
+    return wrapped + _NOT_A_DIRECTORY if "not a directory" in text else wrapped

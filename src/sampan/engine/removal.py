@@ -1,0 +1,86 @@
+"""Taking a container away.
+
+Order.  ended → row gone and directory set aside (now it is removed for everyone) → answered → files deleted behind.
+Crash.  Before the row went: the container is there as it was. After: what is left is swept at the next start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sampan.engine.errors import BadParameter, Conflict, NoSuchContainer
+
+if TYPE_CHECKING:
+    from sampan.engine.container import Container
+    from sampan.engine.contracts import Actor
+    from sampan.engine.core import Core
+    from sampan.engine.lifecycle import Lifecycle
+
+
+async def remove(core: Core, lifecycle: Lifecycle, container: Container, *, force: bool, by: Actor) -> None:
+    """Remove a container; a running one with ``force`` only.
+
+    Raises Conflict: it runs, or somebody removes it already. NoSuchContainer: somebody just did.
+    """
+    if container.removing:
+        raise Conflict(f"removal of container {container.name} is already in progress")
+    container.removing = force  # from here on nothing starts it
+    try:
+        async with container.lock:  # a start in progress comes to its end first
+            run = container.run
+            if run is None:
+                _check_present(core, container)
+                container.removing = True
+            elif not force:
+                raise _is_running(container)
+        if run is not None:
+            await lifecycle.kill_run(container, run, by)
+        await finish(core, container)
+    except BaseException:
+        container.removing = False
+        raise
+
+
+def _check_present(core: Core, container: Container) -> None:
+    if core.catalog.find(container.id) is None:
+        raise NoSuchContainer(container.id)
+
+
+def _is_running(container: Container) -> Conflict:
+    return Conflict(
+        f'cannot remove container "/{container.name}": container is running: '
+        "stop the container before removing or force remove"
+    )
+
+
+def refuse_link(*, link: bool) -> None:
+    """Refuse what belongs to --link. Raises BadParameter."""
+    if link:
+        raise BadParameter("Conflict, cannot remove the default link name of the container")
+
+
+async def finish(core: Core, container: Container) -> None:
+    """Remove an ended container that is marked as being removed."""
+    await core.thread(_forget, core, container.id)
+    core.catalog.remove(container)
+    container.close_pending()
+    core.container_event(container, "destroy")
+    container.resolve_removal()
+    core.background(_delete(core, container), f"deleting the files of container {container.short_id}")
+
+
+def _forget(core: Core, container_id: str) -> None:
+    core.rows.delete(container_id).result()
+    core.directories.set_aside(container_id)
+
+
+async def _delete(core: Core, container: Container) -> None:
+    if container.clearing is not None:
+        await container.clearing  # the monitor lets go of the root first
+    await core.thread(_clean, core, container)
+
+
+def _clean(core: Core, container: Container) -> None:
+    core.directories.delete(container.id)
+    if container.image_id not in {image.id for image in core.images.list()}:
+        core.images.collect()  # it was the last to need the layers of a removed image

@@ -1,0 +1,76 @@
+"""Sizes and times as people and Docker's clients write them."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+from sampan.engine.errors import BadParameter
+
+SECOND: Final = 1_000_000_000  # nanoseconds
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?", re.IGNORECASE)
+_POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+_STAMP: Final = re.compile(r"(-?\d+)(?:\.(\d{1,9})\d*)?")
+
+
+def parse_size(text: str) -> int:
+    """Return bytes of ``10m``, ``1.5GB``, ``4096``; powers of 1024 as for memory. Raises BadParameter."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise BadParameter(f"invalid size: '{text}'")
+    return int(float(match[1]) * 1024 ** _POWERS[match[2].lower()])
+
+
+def parse_timestamp(text: str) -> int:
+    """Return nanoseconds of ``seconds[.fraction]`` since 1970, as the API's since and until are; "" is 0.
+
+    Raises BadParameter with the words of dockerd's parser.
+    """
+    if not text:
+        return 0
+    match = _STAMP.fullmatch(text)
+    if match is None:
+        raise BadParameter(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    return int(match[1]) * SECOND + int((match[2] or "").ljust(9, "0"))
+
+
+def rfc3339(time_ns: int) -> str:
+    """Return a time as Go's RFC3339Nano writes it, trailing zeros of the fraction cut; 0 is "never"."""
+    if not time_ns:
+        return "0001-01-01T00:00:00Z"
+    seconds, fraction = divmod(time_ns, SECOND)
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return text + f".{fraction:09d}".rstrip("0").rstrip(".") + "Z"
+
+
+def local_rfc3339(time_ns: int) -> str:
+    """Return a time with the full nine digits in UTC, as /info's SystemTime has it."""
+    moment = datetime.fromtimestamp(time_ns // SECOND, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S") + f".{time_ns % SECOND:09d}Z"
+
+
+def human_duration(seconds: float) -> str:
+    """Return a duration in Docker's words: "Less than a second", "About a minute", "3 hours", "2 weeks"."""
+    whole = int(seconds)
+    minutes, hours = whole // 60, int(seconds / 3600 + 0.5)
+    if whole < 1:
+        return "Less than a second"
+    if whole < 60:
+        return "1 second" if whole == 1 else f"{whole} seconds"
+    if minutes < 60:
+        return "About a minute" if minutes == 1 else f"{minutes} minutes"
+    if hours < 48:
+        return "About an hour" if hours == 1 else f"{hours} hours"
+    return _long_duration(hours)
+
+
+def _long_duration(hours: int) -> str:
+    if hours < 24 * 7 * 2:
+        return f"{hours // 24} days"
+    if hours < 24 * 30 * 2:
+        return f"{hours // 24 // 7} weeks"
+    if hours < 24 * 365 * 2:
+        return f"{hours // 24 // 30} months"
+    return f"{hours // 24 // 365} years"
