@@ -1,0 +1,1 @@
+"""How answers are shown: tables, and the fields that ``--format`` may name."""

@@ -1,0 +1,92 @@
+"""Signals that we get while a container has our terminal or our streams: passed on to it, or its terminal resized.
+
+Handlers do nothing; the interpreter writes each signal's number to a pipe, from which a thread of its own acts. So a
+signal reaches the container even while the main thread is blocked, and handlers never nest.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+# Not passed on: what can't be caught, what is about ourselves (a child, a broken pipe, Go's own preemption signal,
+# which Docker leaves out too), and faults of this process.
+_OURS = frozenset(
+    (
+        signal.SIGKILL,
+        signal.SIGSTOP,
+        signal.SIGCHLD,
+        signal.SIGPIPE,
+        signal.SIGURG,
+        signal.SIGSEGV,
+        signal.SIGBUS,
+        signal.SIGFPE,
+        signal.SIGILL,
+    )
+)
+RESIZE_TRIES = 10  # a container's terminal may be some milliseconds late
+
+
+class SignalWatch:
+    """Tells `forward` of signals by name ("TERM"), and `resize` of changes of the terminal's size.
+
+    Either may be None. `resize` says whether it succeeded.
+    """
+
+    def __init__(self, forward: Callable[[str], None] | None, resize: Callable[[], bool] | None = None) -> None:
+        self._forward = forward
+        self._resize = resize
+        self._reader, writer = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(writer, False)
+        self._writer = writer
+
+    def start(self) -> None:
+        """Take the signals over, for as long as the process lives."""
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        if self._forward is not None:
+            for number in signal.valid_signals() - _OURS:
+                signal.signal(number, _note)
+        elif self._resize is not None:
+            signal.signal(signal.SIGWINCH, _note)
+        _thread.start_new_thread(self._watch, ())
+
+    def resize_now(self, failed: Callable[[], None]) -> None:
+        """Give the container's terminal our size; tries again in the background, and calls `failed` in the end."""
+        resize = self._resize
+        if resize is not None and not resize():
+            _thread.start_new_thread(_try_again, (resize, failed))
+
+    def _watch(self) -> None:
+        while numbers := os.read(self._reader, 64):
+            for number in numbers:
+                if number == signal.SIGWINCH and self._resize is not None:
+                    self._resize()
+                if self._forward is not None:
+                    self._forward(signal_name(number))
+
+
+def signal_name(number: int) -> str:
+    """``TERM``, ``RTMIN+3`` … as the API takes it."""
+    if signal.SIGRTMIN <= number <= signal.SIGRTMAX:
+        return "RTMIN" if number == signal.SIGRTMIN else f"RTMIN+{number - signal.SIGRTMIN}"
+    return signal.Signals(number).name.removeprefix("SIG")
+
+
+def _note(_number: int, _frame: FrameType | None) -> None:
+    pass
+
+
+def _try_again(resize: Callable[[], bool], failed: Callable[[], None]) -> None:
+    import time
+
+    for attempt in range(RESIZE_TRIES):
+        time.sleep((attempt + 1) * 0.01)
+        if resize():
+            return
+    failed()

@@ -1,0 +1,76 @@
+"""All commands: their names, what they do, and where they are. Names and modules only, so that it imports in no time.
+
+A command is ``(module below sampan.cli.commands, attribute)``; the attribute is a `parser.Command`. The order is
+that of the help pages.
+"""
+
+from __future__ import annotations
+
+Place = tuple[str, str]
+
+# Commands of the first level that help puts first, and the others. Values: module, attribute, what it does.
+COMMON: dict[str, tuple[str, str, str]] = {
+    "run": ("run", "RUN", "Create and run a new container from an image"),
+    "exec": ("execute", "EXEC", "Execute a command in a running container"),
+    "ps": ("container_list", "PS", "List containers"),
+    "pull": ("pull", "PULL", "Download an image from a registry"),
+    "images": ("image_list", "IMAGES_COMMAND", "List images"),
+    "version": ("version", "VERSION", "Show the Sampan version information"),
+    "info": ("info", "INFO", "Display system-wide information"),
+}
+OTHERS: dict[str, tuple[str, str, str]] = {
+    "attach": ("attach", "ATTACH", "Attach local standard input, output, and error streams to a running container"),
+    "create": ("run", "CREATE", "Create a new container"),
+    "events": ("events", "EVENTS", "Get real time events from the server"),
+    "history": ("image_history", "HISTORY", "Show the history of an image"),
+    "import": ("image_change", "IMPORT", "Import the contents from a tarball to create a filesystem image"),
+    "inspect": ("inspect", "INSPECT", "Return low-level information on Docker objects"),
+    "kill": ("container_state", "KILL", "Kill one or more running containers"),
+    "load": ("image_change", "LOAD", "Load an image from a tar archive or STDIN"),
+    "logs": ("logs", "LOGS", "Fetch the logs of a container"),
+    "port": ("container_look", "PORT", "List port mappings or a specific mapping for the container"),
+    "rename": ("container_state", "RENAME", "Rename a container"),
+    "restart": ("container_state", "RESTART", "Restart one or more containers"),
+    "rm": ("container_state", "RM", "Remove one or more containers"),
+    "rmi": ("image_change", "RMI", "Remove one or more images"),
+    "start": ("start", "START", "Start one or more stopped containers"),
+    "stop": ("container_state", "STOP", "Stop one or more running containers"),
+    "tag": ("image_change", "TAG", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
+    "top": ("container_look", "TOP", "Display the running processes of a container"),
+    "wait": ("container_state", "WAIT", "Block until one or more containers stop, then print their exit codes"),
+}
+TOP = {**COMMON, **OTHERS}
+
+_CONTAINER = ("attach", "create", "exec", "kill", "logs", "port", "rename", "restart", "rm", "run", "start", "stop")
+
+# Groups: what they are for, their commands (name → place and help), and other names of those commands.
+GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]], dict[str, str]]] = {
+    "container": (
+        "Manage containers",
+        {
+            **{name: TOP[name] for name in (*_CONTAINER, "top", "wait")},
+            "inspect": ("inspect", "CONTAINER_INSPECT", "Display detailed information on one or more containers"),
+            "ls": ("container_list", "LS", "List containers"),
+        },
+        {"ps": "ls", "list": "ls", "remove": "rm"},
+    ),
+    "image": (
+        "Manage images",
+        {
+            **{name: TOP[name] for name in ("history", "import", "load", "pull", "tag")},
+            "inspect": ("inspect", "IMAGE_INSPECT", "Display detailed information on one or more images"),
+            "ls": ("image_list", "LS", "List images"),
+            "rm": ("image_change", "RM", "Remove one or more images"),
+        },
+        {"list": "ls", "rmi": "rm", "remove": "rm"},
+    ),
+    "system": (
+        "Manage Sampan",
+        {
+            "events": TOP["events"],
+            "info": TOP["info"],
+            "stop": ("system", "STOP", "Stop the daemon; containers go on running"),
+        },
+        {},
+    ),
+}
