@@ -66,8 +66,8 @@ class SignalWatch:
         while numbers := os.read(self._reader, 64):
             for number in numbers:
                 if number == signal.SIGWINCH and self._resize is not None:
-                    self._resize()
-                if self._forward is not None:
+                    self._resize()  # which raises SIGWINCH in the container by itself
+                elif self._forward is not None:
                     self._forward(signal_name(number))
 
 

@@ -53,7 +53,7 @@ class Inspector:
         return (_spaced(whole) if self._layout == "" else _compact(whole)) + "\n"
 
 
-def _tokens(text: str) -> list[str]:
+def _words(text: str) -> list[str]:
     """Strings, marks and words of JSON, just as they are written."""
     import re
 
@@ -61,7 +61,7 @@ def _tokens(text: str) -> list[str]:
 
 
 def _compact(text: str) -> str:
-    return "".join(_tokens(text))
+    return "".join(_words(text))
 
 
 def _spaced(text: str) -> str:
