@@ -11,6 +11,7 @@ from sampan.api.server.facade import LogOptions
 from sampan.api.server.messages import TAKEN, Answer, Request, RequestError, Response, Stream, json_response, told
 from sampan.api.server.routing import Route
 from sampan.api.server.versions import container_json, summary_json
+from sampan.api.server.websocket import WebSocketTaken, handshake
 
 if TYPE_CHECKING:
     from sampan.api.server.facade import Containers, Engine
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _WAIT_CONDITIONS: Final = ("not-running", "next-exit", "removed")
 _CONDITIONS_SINCE: Final = (1, 30)
 _STOP_SIGNAL_SINCE: Final = (1, 42)
+_WS_STREAMS_SINCE: Final = (1, 42)
 
 
 def routes(engine: Engine) -> tuple[Route, ...]:
@@ -38,6 +40,7 @@ def routes(engine: Engine) -> tuple[Route, ...]:
         Route("POST", f"{one}/resize", api.resize),
         Route("POST", f"{one}/wait", api.wait, endless=True),
         Route("POST", f"{one}/attach", api.attach, takes=True),
+        Route("GET", f"{one}/attach/ws", api.attach_websocket, takes=True),
         Route("DELETE", one, api.remove),
     )
 
@@ -157,6 +160,25 @@ class _ContainersApi:
         except Exception as error:  # noqa: BLE001 (told to the client, or raised again)
             return await _refuse_attach(request, error)
         await plan.run(request.take(streams.upgrade_head(request, terminal=plan.terminal)))
+        return TAKEN
+
+    async def attach_websocket(self, request: Request) -> Answer:
+        query, head = request.query, handshake(request)
+        every = request.version < _WS_STREAMS_SINCE
+        plan = await self._containers.attach(
+            request.name,
+            stdin=every or query.flag("stdin"),
+            stdout=every or query.flag("stdout"),
+            stderr=every or query.flag("stderr"),
+            stream=query.flag("stream", default=True),
+            logs=query.flag("logs"),
+            detach_keys=query.text("detachKeys") or None,
+            framed=False,
+        )
+        taken = WebSocketTaken(request.take(head))
+        await plan.run(taken)
+        if taken.relay is not None:
+            await taken.relay
         return TAKEN
 
 

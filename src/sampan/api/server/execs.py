@@ -38,8 +38,6 @@ class _ExecsApi:
 
     async def start(self, request: Request) -> Answer:
         body = await request.json(schema.ExecStart)
-        if not body.detach:
-            body.tty = body.tty or (await self._execs.inspect(request.name)).process_config.tty
         connection = None if body.detach else request.take(streams.upgrade_head(request, terminal=body.tty))
         await self._execs.start(
             request.name,

@@ -37,14 +37,12 @@ def listen_unix(path: Path, *, group: str = SOCKET_GROUP) -> socket.socket:
     """
     _clear(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    mask = os.umask(0o777)  # nobody gets in between bind and chmod
     try:
+        os.fchmod(sock.fileno(), 0o600)  # bind(2) takes the mode from here: nobody gets in before the chown below
         sock.bind(str(path))
     except OSError:
         sock.close()
         raise
-    finally:
-        os.umask(mask)
     with contextlib.suppress(KeyError, PermissionError):  # no such group; not ours to give
         os.chown(path, -1, grp.getgrnam(group).gr_gid)
     path.chmod(SOCKET_MODE)
