@@ -1,6 +1,6 @@
 """What every storage driver must do, and every way of mounting."""
 
-import errno
+import contextlib
 import os
 import shutil
 import stat
@@ -192,10 +192,8 @@ def test_no_descriptor_is_left_open(driver: Snapshots) -> None:
 
 def test_read_only(driver: Snapshots) -> None:
     driver.prepare(KEY, stack(driver, files(a="1")))
-    with opened(driver.mount(KEY, readonly=True)) as root:
-        with pytest.raises(OSError) as caught:
-            (root / "b").write_text("1")
-        assert caught.value.errno == errno.EROFS
+    with opened(driver.mount(KEY, readonly=True)) as root, pytest.raises(OSError, match="Read-only file system"):
+        (root / "b").write_text("1")
     with opened(driver.mount(KEY)) as root:
         (root / "b").write_text("1")
 
@@ -322,17 +320,11 @@ def test_a_layers_own_redirect_is_not_followed(driver: Snapshots) -> None:
         os.setxattr(pending.path / "innocent", "trusted.overlay.redirect", b"/secret")
 
     chain = stack(driver, files(secret__key="1"), build)
-    driver.prepare(KEY, chain)
-    try:
-        mounted = driver.mount(KEY)
-    except OSError as error:
-        assert error.errno in (errno.EPERM, errno.EIO, errno.ESTALE)
-        return
-    with opened(mounted) as root:
-        try:
+    with active(driver, KEY, chain) as root:
+        # overlayfs refuses to look it up at all; the copy driver knows no redirects.
+        with contextlib.suppress(PermissionError):
             assert os.listdir(root / "innocent") == []
-        except OSError as error:
-            assert error.errno in (errno.EPERM, errno.EIO)
+        assert (root / "secret/key").read_text() == "1"
 
 
 def test_disk_full_while_unpacking_leaves_nothing(make_driver: Make, tmp_path: Path) -> None:
