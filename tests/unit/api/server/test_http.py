@@ -233,7 +233,7 @@ def test_a_large_body_streams_with_back_pressure(tmp_path: Path, chunked: bool) 
             assert not sender.done()
             (served,) = bench.server.connections
             assert served._body is not None
-            assert served._body.size <= connection_module.BODY_BUFFER + (1 << 18)
+            assert served._body.size <= connection_module.BODY_BUFFER + connection_module.READ_SIZE
             bench.engine.gate.set()
             await sender
             await wire.head()
