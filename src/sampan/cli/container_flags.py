@@ -9,6 +9,7 @@ import os
 
 from sampan.cli.kinds import (
     BOOL,
+    BOOL_TRUE,
     BYTES,
     DECIMAL,
     DURATION,
@@ -225,6 +226,9 @@ _START_PERIOD = (
     "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)"
 )
 
+# Accepted for the sake of scripts: Docker's own content trust has ended, and there is none here to disable.
+UNTRUSTED = Flag("disable-content-trust", BOOL_TRUE, "Skip image verification")
+
 CONTAINER_FLAGS = (
     Flag("add-host", list_of(check_host), "Add a custom host-to-IP mapping (host:ip)"),
     Flag("annotation", map_of(), "Add an annotation to the container (passed through to the OCI runtime)"),
@@ -252,11 +256,7 @@ CONTAINER_FLAGS = (
     Flag("device-read-iops", _RATES["device-read-iops"], "Limit read rate (IO per second) from a device"),
     Flag("device-write-bps", _RATES["device-write-bps"], "Limit write rate (bytes per second) to a device"),
     Flag("device-write-iops", _RATES["device-write-iops"], "Limit write rate (IO per second) to a device"),
-    Flag(
-        "disable-content-trust",
-        Kind("", lambda text, _: text != "false", True, bare="true", shown="true"),
-        "Skip image verification",
-    ),
+    UNTRUSTED,
     Flag("dns", list_of(check_address), "Set custom DNS servers"),
     Flag("dns-opt", LIST, "Set DNS options", hidden=True, target="dns-option"),
     Flag("dns-option", LIST, "Set DNS options"),

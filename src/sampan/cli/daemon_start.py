@@ -6,6 +6,7 @@ caller's control group, so that neither a closed terminal nor the end of the cal
 
 from __future__ import annotations
 
+import _socket
 import os
 import select
 import sys
@@ -120,7 +121,6 @@ def _cgroup_roots(pid: int) -> list[str]:
 
 def _wait(socket_path: str, pid: int) -> bool:
     """Wait until somebody accepts connections at `socket_path`; False when the time is over or sampand ended."""
-    import _socket
     import time
 
     end = time.monotonic() + START_TIMEOUT_S
@@ -133,9 +133,8 @@ def _wait(socket_path: str, pid: int) -> bool:
         process, ended = -1, True
     try:
         while time.monotonic() < end:
-            with _socket_of(_socket) as sock:
-                if sock.connect_ex(socket_path) == 0:
-                    return True
+            if _answers(socket_path):
+                return True
             if ended:
                 time.sleep(pause / 1000)
             elif poll.poll(pause):  # its end wakes us at once
@@ -147,17 +146,12 @@ def _wait(socket_path: str, pid: int) -> bool:
     return False
 
 
-class _socket_of:  # noqa: N801 - a context manager used like a function
-    """A unix socket that is closed at the end of a ``with``; `_socket.socket` is no context manager itself."""
-
-    def __init__(self, module: object) -> None:
-        self._socket = module.socket(module.AF_UNIX, module.SOCK_STREAM)  # type: ignore[attr-defined]
-
-    def __enter__(self):  # type: ignore[no-untyped-def]  # noqa: ANN204
-        return self._socket
-
-    def __exit__(self, *_error: object) -> None:
-        self._socket.close()
+def _answers(path: str) -> bool:
+    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        return sock.connect_ex(path) == 0
+    finally:
+        sock.close()
 
 
 def _last_lines(log: str, start: int) -> str:

@@ -26,7 +26,7 @@ class Address:
         """Take `text` apart; raises InvalidAddress."""
         scheme, separator, rest = text.partition("://")
         if not separator:
-            raise InvalidAddress(text, "")
+            raise InvalidAddress(text)
         self.text = text
         self.chosen = chosen
         self.family = scheme
@@ -36,7 +36,7 @@ class Address:
         elif scheme == "tcp":
             self.host, self.port = _host_and_port(text, rest)
         else:
-            raise InvalidAddress(text, f"unable to connect to {text}: only unix:// and tcp:// addresses are supported")
+            raise InvalidAddress(text)
 
     def __repr__(self) -> str:
         """The address as it was given."""
@@ -54,7 +54,7 @@ def run_directory(environ: Mapping[str, str]) -> str:
 def find(hosts: list[str], environ: Mapping[str, str]) -> Address:
     """The daemon to talk to; `hosts` are the ``--host`` flags. Raises InvalidAddress."""
     if len(hosts) > 1:
-        raise InvalidAddress(hosts[1], "specify only one -H")
+        raise InvalidAddress(hosts[1], "Specify only one -H")
     text = hosts[0] if hosts else environ.get("SAMPAN_HOST") or environ.get("DOCKER_HOST")
     if text:
         return Address(text if "://" in text else f"tcp://{text}")
@@ -67,5 +67,5 @@ def _host_and_port(text: str, rest: str) -> tuple[str, int]:
     if not separator or port.endswith("]"):
         host, port = authority, str(DEFAULT_PORT)
     if not port.isdecimal():
-        raise InvalidAddress(text, "")
+        raise InvalidAddress(text, f'parse "{text}": invalid port ":{port}" after host')
     return host.strip("[]") or "localhost", int(port)

@@ -45,8 +45,9 @@ class ConnectionFailed(ClientError):
 class InvalidAddress(ClientError):
     """`text` does not name a daemon's socket."""
 
-    def __init__(self, text: str, why: str) -> None:
-        super().__init__(why or f"unable to parse docker host `{text}`")
+    def __init__(self, text: str, why: str = "") -> None:
+        why = why or f"invalid bind address format: {text}"
+        super().__init__(f"Failed to initialize: unable to resolve docker endpoint: {why}")
         self.text = text
 
 

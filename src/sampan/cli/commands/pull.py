@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sampan.cli.container_flags import UNTRUSTED
 from sampan.cli.errors import CommandError
 from sampan.cli.kinds import BOOL, STRING
 from sampan.cli.parser import Command, Flag
@@ -44,6 +45,7 @@ PULL = Command(
     pull,
     (
         Flag("all-tags", BOOL, "Download all tagged images in the repository", "a"),
+        UNTRUSTED,
         Flag("platform", STRING, "Set platform if server is multi-platform capable"),
         Flag("quiet", BOOL, "Suppress verbose output", "q"),
     ),
