@@ -48,6 +48,7 @@ class Core:
     directories: ContainerDirectories
     supervisor: Supervisor
     engine_id: str
+    driver_reason: str = ""  # why the storage driver is the one it is
     events: EventBus = field(default_factory=EventBus)
     catalog: Catalog = field(default_factory=Catalog)
     making: dict[str, str] = field(default_factory=dict)  # container id → image id, of creations under way
@@ -60,6 +61,15 @@ class Core:
     def run_dir(self, container_id: str) -> Path:
         """Return the directory where a container's monitor keeps its records."""
         return self.settings.exec_root / "containers" / container_id
+
+    def has_run_dir(self, container_id: str) -> bool:
+        """Tell whether a container's monitor left records."""
+        return self.run_dir(container_id).is_dir()
+
+    def run_dirs(self) -> list[Path]:
+        """Return all of them."""
+        parent = self.settings.exec_root / "containers"
+        return [one for one in parent.iterdir() if one.is_dir()] if parent.is_dir() else []
 
     async def thread(self, fn: Callable[..., T], *arguments: Any) -> T:
         """Run blocking work on a thread."""

@@ -18,13 +18,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class EngineError(Exception):
     """A request that can't be served; `str()` is Docker's message."""
 
     status: ClassVar[int] = 500  # HTTP
+
+    def within(self, context: str) -> EngineError:
+        """Return an error of the same status whose text begins with ``context``."""
+        kind = next(one for one in _KINDS if isinstance(self, one))
+        return kind(f"{context}{self}")
 
 
 class NotModified(EngineError):
@@ -117,3 +122,6 @@ class NotRunning(Conflict):
 
     def __init__(self, container_id: str) -> None:
         super().__init__(f"container {container_id} is not running")
+
+
+_KINDS: Final = (NotModified, BadParameter, Forbidden, NotFound, Conflict, Unsupported, Internal, EngineError)

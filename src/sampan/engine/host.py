@@ -12,7 +12,7 @@ class Host:
 
     hostname: str
     boot_id: str
-    kernel: str  # "6.12.1"
+    kernel_release: str  # "6.12.1-amd64"
     architecture: str  # uname's word, "x86_64"
     go_architecture: str  # Docker's word, "amd64"
     operating_system: str  # "Debian GNU/Linux 13 (trixie)"

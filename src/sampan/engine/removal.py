@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sampan.engine.errors import BadParameter, Conflict, NoSuchContainer
+from sampan.engine.errors import Conflict, NoSuchContainer
 
 if TYPE_CHECKING:
     from sampan.engine.container import Container
@@ -51,12 +51,6 @@ def _is_running(container: Container) -> Conflict:
         f'cannot remove container "/{container.name}": container is running: '
         "stop the container before removing or force remove"
     )
-
-
-def refuse_link(*, link: bool) -> None:
-    """Refuse what belongs to --link. Raises BadParameter."""
-    if link:
-        raise BadParameter("Conflict, cannot remove the default link name of the container")
 
 
 async def finish(core: Core, container: Container) -> None:

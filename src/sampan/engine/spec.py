@@ -84,7 +84,7 @@ def process(stored: Stored, host: Host) -> Oci:
         "args": [stored.path, *stored.args],
         "env": environment(config),
         "cwd": config.working_dir or "/",
-        "capabilities": _capability_sets(granted(stored.host, host)),
+        "capabilities": capability_sets(granted(stored.host, host)),
         "oomScoreAdj": stored.host.oom_score_adj,
         "noNewPrivileges": security(stored.host).no_new_privileges,
     }
@@ -119,7 +119,8 @@ def granted(host_config: schema.HostConfig, host: Host) -> list[str]:
     return capabilities.tweak(host_config.cap_add or [], host_config.cap_drop or [], host.capabilities)
 
 
-def _capability_sets(names: list[str]) -> Oci:
+def capability_sets(names: list[str]) -> Oci:
+    """Return ``process.capabilities``: no inheritable and no ambient ones, as dockerd."""
     return {kind: list(names) for kind in ("bounding", "effective", "permitted")}
 
 
@@ -198,7 +199,7 @@ def seccomp(host_config: schema.HostConfig, host: Host) -> Oci | None:
     if wanted == "unconfined" or (host_config.privileged and wanted == "default"):
         return None
     names = granted(host_config, host)
-    kernel = _kernel(host.kernel)
+    kernel = _kernel(host.kernel_release)
     if wanted == "default":
         return _default_profile(tuple(names), host.architecture, kernel)
     return seccomp_profile.load_profile(wanted, names, host.architecture, kernel)

@@ -45,8 +45,8 @@ def rfc3339(time_ns: int) -> str:
     return text + f".{fraction:09d}".rstrip("0").rstrip(".") + "Z"
 
 
-def local_rfc3339(time_ns: int) -> str:
-    """Return a time with the full nine digits in UTC, as /info's SystemTime has it."""
+def nine_digits(time_ns: int) -> str:
+    """Return a time with all nine digits of its fraction, as /info's SystemTime has it."""
     moment = datetime.fromtimestamp(time_ns // SECOND, UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S") + f".{time_ns % SECOND:09d}Z"
 

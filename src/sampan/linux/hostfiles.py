@@ -20,3 +20,11 @@ def read(path: str) -> bytes:
         return b""
     finally:
         os.close(descriptor)
+
+
+def count(directory: str) -> int:
+    """Return how many entries a directory has; 0 if it can't be read."""
+    try:
+        return len(os.listdir(directory))
+    except OSError:
+        return 0

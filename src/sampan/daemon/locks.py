@@ -1,0 +1,56 @@
+"""One sampand to a data root and to an exec root: lock files, which the kernel drops with their holder.
+
+An exec root also remembers whose containers it holds: a sampand with another data root would take them for left-overs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOCK: Final = "sampand.lock"
+OWNER: Final = "data-root"
+
+
+class Occupied(Exception):
+    """Another sampand is there; the text says which, and what can be done."""
+
+
+def hold(directory: Path, flag: str) -> int:
+    """Lock a directory for this process; return the descriptor that keeps it. Raises Occupied; OSError."""
+    directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+    descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 32).decode("ascii", "replace").strip()
+        os.close(descriptor)
+        raise Occupied(
+            f"cannot use {directory}\n"
+            f"  because  another sampand{f' (pid {holder})' if holder else ''} uses it\n"
+            f"  try      `sampan system stop` to end that one, or another {flag}"
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def claim(exec_root: Path, data_root: Path) -> None:
+    """Make the exec root this data root's. Raises Occupied: it has containers of another one."""
+    owner = exec_root / OWNER
+    try:
+        other = owner.read_text().strip()
+    except FileNotFoundError:
+        other = ""
+    containers = exec_root / "containers"
+    if other and other != str(data_root) and containers.is_dir() and any(containers.iterdir()):
+        raise Occupied(
+            f"cannot use {exec_root}\n"
+            f"  because  containers of the data root {other} run there\n"
+            f"  try      another --exec-root, or --data-root {other}"
+        )
+    owner.write_text(f"{data_root}\n")

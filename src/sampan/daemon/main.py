@@ -1,0 +1,150 @@
+"""sampand: the daemon.
+
+Life.   flags → locks → sockets → parts → what the last sampand left is taken over → requests are answered →
+        SIGTERM, SIGINT or POST /sampan/v1/stop → running operations end → everything is let go; containers go on.
+Signals SIGUSR1 writes what every task is doing to the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import logging
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import sampan
+from sampan.daemon import flags, locks, options
+
+if TYPE_CHECKING:
+    import socket
+
+    from sampan.api.server.http import Server
+    from sampan.daemon.options import Options
+    from sampan.daemon.wiring import Parts
+
+log = logging.getLogger("sampan.daemon")
+
+GRACE_S: Final = 5.0  # seconds for answers under way when sampand ends
+
+
+def main() -> NoReturn:
+    """Run sampand; the console script's entry."""
+    try:
+        code = run(sys.argv[1:])
+    except (flags.UsageError, locks.Occupied) as error:
+        code = fail(str(error))
+    except OSError as error:
+        code = fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    sys.exit(code)
+
+
+def fail(text: str) -> int:
+    """Say on standard error why sampand can't run; return the exit code."""
+    print(f"sampand: {text}", file=sys.stderr)
+    return 1
+
+
+def run(arguments: list[str]) -> int:
+    """Run sampand to its end; return its exit code."""
+    given = flags.parse(arguments)
+    if given.get("help"):
+        print(flags.usage(), end="")
+        return 0
+    if given.get("version"):
+        print(f"Sampan version {sampan.__version__}")
+        return 0
+    chosen = options.decide(given, options.default_places(os.geteuid(), os.environ))
+    logging.basicConfig(
+        level=chosen.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    os.umask(0o022)
+    with contextlib.ExitStack() as stack:
+        for directory, flag in ((chosen.data_root, "--data-root"), (chosen.exec_root, "--exec-root")):
+            stack.callback(os.close, locks.hold(directory, flag))
+        locks.claim(chosen.exec_root, chosen.data_root)
+        return asyncio.run(_serve(chosen))
+
+
+async def _serve(chosen: Options) -> int:
+    # Heavy imports come after the locks: a second sampand is told at once.
+    from sampan.api.server.app import App
+    from sampan.api.server.http import Server
+    from sampan.daemon import listen, wiring
+    from sampan.engine.errors import EngineError
+    from sampan.state.database import NewerDatabase
+    from sampan.storage.snapshots import StorageError
+
+    stop = asyncio.Event()
+    _handle_signals(stop)
+    sockets = [listen.listen(host, group=chosen.group, allow_plain_tcp=chosen.allow_plain_tcp) for host in chosen.hosts]
+    try:
+        parts = await asyncio.to_thread(wiring.build, chosen)
+    except (NewerDatabase, StorageError, EngineError) as error:
+        _close(sockets, chosen)
+        return fail(str(error))
+    zygote = asyncio.create_task(_start_zygote(parts))
+    server = Server(App(parts.engine, stop.set))
+    try:
+        await _recover(parts)
+        for sock in sockets:
+            await server.add(sock)
+        chosen.pidfile.parent.mkdir(parents=True, exist_ok=True)
+        chosen.pidfile.write_text(f"{os.getpid()}\n")
+        log.info("sampand %s listens on %s", sampan.__version__, ", ".join(chosen.hosts))
+        await stop.wait()
+    finally:
+        await zygote
+        await _end(server, parts)
+        _close(sockets, chosen)
+        chosen.pidfile.unlink(missing_ok=True)
+    return 0
+
+
+async def _start_zygote(parts: Parts) -> None:
+    """Start the zygote beside everything else; the first launch waits for it, and tries again if this failed."""
+    try:
+        await parts.supervisor.start()
+    except (OSError, TimeoutError):
+        log.exception("the zygote does not start; each start of a container will try again")
+
+
+async def _recover(parts: Parts) -> None:
+    await parts.engine.recover()
+    await asyncio.to_thread(parts.core.images.sweep)
+
+
+async def _end(server: Server, parts: Parts) -> None:
+    log.info("sampand ends; containers go on")
+    await server.close(GRACE_S)
+    await parts.close()
+
+
+def _close(sockets: list[socket.socket], chosen: Options) -> None:
+    from sampan.daemon import listen  # loaded by now
+
+    for sock, host in zip(sockets, chosen.hosts, strict=True):
+        sock.close()
+        listen.unlink(host)
+
+
+def _handle_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, dump_tasks)
+
+
+def dump_tasks() -> None:
+    """Write what every task is doing to the log."""
+    for task in asyncio.all_tasks():
+        text = io.StringIO()
+        task.print_stack(file=text)
+        log.warning("%s", text.getvalue().rstrip())
+
+
+if __name__ == "__main__":
+    main()

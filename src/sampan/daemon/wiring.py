@@ -1,0 +1,78 @@
+"""Puts the parts together: who is given what."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sampan
+from sampan.daemon import machine
+from sampan.engine import validate
+from sampan.engine.core import Core
+from sampan.engine.engine import Engine
+from sampan.engine.host import Settings
+from sampan.image.store import Images
+from sampan.runtime.supervisor import Supervisor
+from sampan.state.containers import SqlContainerRows
+from sampan.state.database import Database
+from sampan.state.images import SqlImageRows
+from sampan.storage import probe
+from sampan.storage.containers import ContainerDirectories
+
+if TYPE_CHECKING:
+    from sampan.daemon.options import Options
+
+
+@dataclass(slots=True)
+class Parts:
+    """What has to be closed in the end."""
+
+    engine: Engine
+    core: Core
+    database: Database
+    supervisor: Supervisor
+
+    async def close(self) -> None:
+        """Let go of everything; containers go on."""
+        await self.engine.close()
+        await self.supervisor.close()
+        self.database.close()
+
+
+def build(options: Options) -> Parts:
+    """Open everything below the data root. Blocking, no event loop needed.
+
+    Raises NewerDatabase, DriverUnusable, BadParameter (log options), OSError.
+    """
+    validate.check_log_options(options.log_driver, options.log_opts)
+    data_root = options.data_root
+    database = Database(data_root / "state.db")
+    choice = probe.choose(data_root, options.storage_driver or None)
+    images = Images(data_root, SqlImageRows(database), choice.snapshots)
+    rows = SqlContainerRows(database)
+    supervisor = Supervisor([data_root, options.exec_root])
+    core = Core(
+        host=machine.look(data_root),
+        settings=_settings(options),
+        rows=rows,
+        images=images,
+        snapshots=choice.snapshots,
+        directories=ContainerDirectories(data_root),
+        supervisor=supervisor,
+        engine_id=rows.engine_id(secrets.token_hex(16)),
+        driver_reason="; ".join(choice.notes),
+    )
+    return Parts(Engine(core), core, database, supervisor)
+
+
+def _settings(options: Options) -> Settings:
+    return Settings(
+        data_root=options.data_root,
+        exec_root=options.exec_root,
+        version=sampan.__version__,
+        debug=options.debug,
+        log_driver=options.log_driver,
+        log_opts=options.log_opts,
+        cgroup_parent=options.cgroup_parent,
+    )

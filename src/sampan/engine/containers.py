@@ -1,0 +1,194 @@
+"""Containers for the API: finds the container that is meant and leaves the work to the engine's parts."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+from sampan.engine import create, inspection, listing, logs, removal, top
+from sampan.engine.attach import AttachPlan, parse_detach_keys
+from sampan.engine.catalog import check_name
+from sampan.engine.errors import BadParameter, Conflict, EngineError, NotRunning, Unsupported
+from sampan.engine.lifecycle import Lifecycle
+from sampan.image.errors import ImageError
+from sampan.runtime.supervisor import MonitorGone
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from sampan.api import schema
+    from sampan.engine.container import Container
+    from sampan.engine.contracts import Actor, Filters, LogOptions
+    from sampan.engine.core import Core
+    from sampan.engine.execs import Execs
+
+
+class Containers:
+    """All containers of one engine. ``ref`` is an id, an unambiguous prefix of one, or a name."""
+
+    def __init__(self, core: Core, execs: Execs) -> None:
+        self._core = core
+        self._execs = execs
+        self.lifecycle = Lifecycle(core, self.finish_removal)
+
+    async def create(
+        self, name: str | None, body: schema.ContainerCreate, platform: str | None = None
+    ) -> schema.ContainerCreated:
+        """Make a container."""
+        return await self._core.run(create.create(self._core, name, body, platform))
+
+    async def start(self, ref: str, *, detach_keys: str | None = None, by: Actor) -> None:
+        """Run a container. Raises NotModified: it runs."""
+        await self._core.run(self.lifecycle.start(self._core.catalog.get(ref)))
+
+    async def stop(self, ref: str, *, timeout: int | None, signal: str | None, by: Actor) -> None:
+        """Stop a container; ``timeout`` in seconds, negative: no SIGKILL. Raises NotModified: it does not run."""
+        await self._core.run(self.lifecycle.stop(self._core.catalog.get(ref), timeout, signal, by))
+
+    async def restart(self, ref: str, *, timeout: int | None, signal: str | None, by: Actor) -> None:
+        """Stop a container if it runs, and start it."""
+        await self._core.run(self.lifecycle.restart(self._core.catalog.get(ref), timeout, signal, by))
+
+    async def kill(self, ref: str, *, signal: str | None, by: Actor) -> None:
+        """Send a signal; SIGKILL if none is given."""
+        await self._core.run(self.lifecycle.kill(self._core.catalog.get(ref), signal, by))
+
+    async def remove(
+        self,
+        ref: str,
+        *,
+        force: bool = False,
+        volumes: bool = False,
+        link: bool = False,
+        by: Actor,
+    ) -> None:
+        """Remove a container, a running one with ``force`` only."""
+        if link:
+            raise Unsupported("--link is not there yet: this version of Sampan has no bridges")
+        container = self._core.catalog.get(ref)
+        await self._core.run(removal.remove(self._core, self.lifecycle, container, force=force, by=by))
+        self._execs.forget(container)
+
+    async def finish_removal(self, container: Container) -> None:
+        """Take an ended container away: --rm."""
+        await removal.finish(self._core, container)
+        self._execs.forget(container)
+
+    async def rename(self, ref: str, *, name: str) -> None:
+        """Give a container another name."""
+        if not ref or not name:
+            raise BadParameter("Neither old nor new names may be empty")
+        await self._core.run(self._rename(self._core.catalog.get(ref), name))
+
+    async def _rename(self, container: Container, name: str) -> None:
+        core = self._core
+        async with container.lock:
+            if name.removeprefix("/") == container.name:
+                raise BadParameter("Renaming a container with the same name as its current name")
+            try:
+                new = check_name(name, shown="/" + name.removeprefix("/"))
+                core.catalog.reserve(new, container.id)
+            except EngineError as error:
+                raise error.within("Error when allocating new name: ") from None
+            try:
+                await core.durable(core.rows.rename(container.id, new))
+            except BaseException:
+                core.catalog.release(new)
+                raise
+            old, container.name = container.name, new
+            core.catalog.release(old)
+        core.container_event(container, "rename", oldName="/" + old)
+
+    async def wait(self, ref: str, condition: str) -> Awaitable[schema.ContainerWait]:
+        """Subscribe to a container's end; the second await gives it."""
+        return self.lifecycle.wait(self._core.catalog.get(ref), condition)
+
+    async def attach(
+        self,
+        ref: str,
+        *,
+        stdin: bool,
+        stdout: bool,
+        stderr: bool,
+        stream: bool,
+        logs: bool,
+        detach_keys: str | None,
+        framed: bool,
+    ) -> AttachPlan:
+        """Find out whether a client can be attached."""
+        container = self._core.catalog.get(ref)
+        wanted = {"stdin": stdin and container.stored.config.open_stdin, "stdout": stdout, "stderr": stderr}
+        return AttachPlan(
+            container,
+            wanted=wanted,
+            stream=stream,
+            framed=framed,
+            detach_keys=parse_detach_keys(detach_keys),
+            replay=(lambda: self._log_so_far(container, stdout=stdout, stderr=stderr)) if logs else None,
+            done=lambda: self._core.container_event(container, "attach"),
+        )
+
+    def _log_so_far(self, container: Container, *, stdout: bool, stderr: bool) -> Any:
+        return logs.open_log(self._core, container, logs.AllOutput(stdout=stdout, stderr=stderr)).chunks
+
+    async def resize(self, ref: str, *, height: int, width: int) -> None:
+        """Set the size of a container's terminal; nothing happens where there is none. Raises NotRunning."""
+        container = self._core.catalog.get(ref)
+        run = container.run
+        if run is None:
+            raise NotRunning(container.id)
+        if container.tty:
+            with contextlib.suppress(MonitorGone):  # it ended meanwhile
+                await run.monitor.resize(height, width)
+        self._core.container_event(container, "resize", height=str(height), width=str(width))
+
+    async def logs(self, ref: str, options: LogOptions) -> logs.LogStream:
+        """Return a container's log."""
+        return logs.open_log(self._core, self._core.catalog.get(ref), options)
+
+    async def list(
+        self,
+        *,
+        all: bool,  # noqa: A002 (the API's name)
+        limit: int | None,
+        size: bool,
+        filters: Filters,
+    ) -> builtins.list[schema.ContainerSummary]:
+        """Return the containers that pass the filters, newest first."""
+        core = self._core
+        query = listing.parse(core.catalog, core.images, filters, all_=all)
+        found = listing.select(builtins.list(core.catalog), query, limit)
+        now = time.time_ns()
+        rows = [listing.summary(one, core.images, now) for one in found]
+        if size:
+            for one, row in zip(found, rows, strict=True):
+                row.size_rw, row.size_root_fs = await self._size(one)
+        return rows
+
+    async def inspect(self, ref: str, *, size: bool = False) -> schema.ContainerInspect:
+        """Return everything about a container."""
+        container = self._core.catalog.get(ref)
+        return inspection.inspect(self._core, container, size=await self._size(container) if size else None)
+
+    async def _size(self, container: Container) -> tuple[int, int]:
+        """Return the bytes of the writable layer and of the whole root."""
+        written = await self._core.thread(self._core.snapshots.usage, container.id)
+        try:
+            image = self._core.images.resolve(container.image_id)
+        except ImageError:  # removed by force
+            return written, written
+        return written, written + image.size
+
+    async def top(self, ref: str, ps_args: str) -> schema.ContainerTop:
+        """Return a container's processes. Raises Conflict: it does not run."""
+        container = self._core.catalog.get(ref)
+        if container.run is None:
+            raise NotRunning(container.id)
+        self._core.container_event(container, "top")
+        try:
+            pids = await container.run.monitor.pids()
+        except MonitorGone:
+            raise Conflict(str(NotRunning(container.id))) from None
+        return await top.top(pids, ps_args)

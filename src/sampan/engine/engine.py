@@ -1,0 +1,39 @@
+"""The brain's front door: containers, exec sessions, images, the system and its events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sampan.engine.containers import Containers
+from sampan.engine.execs import Execs
+from sampan.engine.images import ImageService
+from sampan.engine.recovery import recover
+from sampan.engine.system import System
+
+if TYPE_CHECKING:
+    from sampan.engine.core import Core
+    from sampan.engine.events import EventBus
+
+SETTLE_S: Final = 10.0  # seconds that work under way gets when sampand ends
+
+
+class Engine:
+    """One engine. Life: made → recover → serve → close."""
+
+    def __init__(self, core: Core) -> None:
+        """Put the parts together; nothing is touched yet."""
+        self._core = core
+        self.execs = Execs(core)
+        self.containers = Containers(core, self.execs)
+        self.images = ImageService(core)
+        self.system = System(core)
+        self.events: EventBus = core.events
+
+    async def recover(self) -> None:
+        """Bring back what the last sampand left, before anything is served."""
+        await recover(self._core, self.containers, self.execs)
+
+    async def close(self) -> None:
+        """Finish what is under way and let go; containers go on."""
+        await self._core.settle(SETTLE_S)
+        self._core.close()

@@ -1,0 +1,266 @@
+"""Exec sessions: further programs in a running container.
+
+Life.   created (in memory) → running (in the container's monitor, which outlives sampand) → ended, remembered a while.
+Failure. A client that is connected already reads the reason from its stream, and the exit code is 126, as with dockerd.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sampan.api import schema
+from sampan.engine import merge, spec
+from sampan.engine.attach import frame, parse_detach_keys
+from sampan.engine.create import new_id
+from sampan.engine.errors import BadParameter, Conflict, EngineError, NoSuchExec, NotRunning
+from sampan.runtime.supervisor import Attachment, ExecLaunch, MonitorGone, StartFailed
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+    from sampan.engine.container import Container
+    from sampan.engine.contracts import TakenConnection
+    from sampan.engine.core import Core
+    from sampan.runtime.supervisor import Monitor
+
+REMEMBERED: Final = 256  # ended sessions of one container that can still be asked about
+FAILED: Final = 126  # exit code of a session whose program never ran
+
+_EXEC: Final = "OCI runtime exec failed: exec failed: unable to start container process: "
+
+
+@dataclass(slots=True)
+class Exec:
+    """One session."""
+
+    id: str
+    container: Container
+    body: schema.ExecCreate
+    keys: bytes
+    started: bool = False
+    pid: int = 0
+    code: int | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether its program runs now."""
+        return self.started and self.code is None
+
+
+class ExecError(EngineError):
+    """A session whose program could not be run."""
+
+    status = 400
+
+
+class Execs:
+    """All sessions of one engine."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._execs: dict[str, Exec] = {}
+
+    def get(self, ref: str) -> Exec:
+        """Return a session by id or unambiguous prefix. Raises NoSuchExec."""
+        found = self._execs.get(ref)
+        if found is None and ref:
+            matches = [one for key, one in self._execs.items() if key.startswith(ref)]
+            found = matches[0] if len(matches) == 1 else None
+        if found is None:
+            raise NoSuchExec(ref)
+        return found
+
+    async def create(self, container_ref: str, body: schema.ExecCreate) -> str:
+        """Make a session. Raises NotRunning, BadParameter."""
+        container = self._core.catalog.get(container_ref)
+        if container.run is None:
+            raise NotRunning(container.id)
+        if not body.cmd:
+            raise BadParameter("No exec command specified")
+        if body.working_dir and not body.working_dir.startswith("/"):
+            raise BadParameter("working directory must be an absolute path")
+        for entry in body.env:
+            if not entry.partition("=")[0]:
+                raise BadParameter(f"invalid environment variable: {entry}")
+        one = Exec(new_id(), container, body, parse_detach_keys(body.detach_keys))
+        self._remember(one)
+        self._event(one, f"exec_create: {_command(body)}")
+        return one.id
+
+    def _remember(self, one: Exec) -> None:
+        container = one.container
+        self._execs[one.id] = one
+        container.exec_ids.append(one.id)
+        ended = [key for key in container.exec_ids if self._execs[key].code is not None]
+        for key in ended[: max(len(ended) - REMEMBERED, 0)]:
+            container.exec_ids.remove(key)
+            del self._execs[key]
+
+    def forget(self, container: Container) -> None:
+        """Forget the sessions of a container that was removed."""
+        for key in container.exec_ids:
+            self._execs.pop(key, None)
+        container.exec_ids.clear()
+
+    def adopt(self, container: Container, monitor: Monitor) -> None:
+        """Remember the sessions that a monitor has from an earlier sampand."""
+        for state in monitor.execs.values():
+            body = schema.convert(state.meta.get("body") or {}, schema.ExecCreate)
+            one = Exec(state.id, container, body, b"", started=True, pid=state.pid, code=state.code)
+            self._remember(one)
+            if state.code is None:
+                self._follow(one, monitor)
+
+    async def start(
+        self,
+        exec_id: str,
+        *,
+        detach: bool,
+        tty: bool,
+        console_size: Sequence[int] | None,
+        connection: TakenConnection | None,
+    ) -> None:
+        """Run a session's program. Raises Conflict: it was started before; NotRunning; ExecError with ``detach``."""
+        one = self.get(exec_id)
+        if one.started:
+            state = "is already running" if one.running else "has already run"
+            raise Conflict(f"Error: Exec command {one.id} {state}")
+        run = one.container.run
+        if run is None:
+            raise NotRunning(one.container.id)
+        one.started = True
+        size = console_size or one.body.console_size
+        launch = self._launch(one, (size[0], size[1]) if size and any(size) else None)
+        await self._core.run(self._begin(one, run.monitor, launch, None if detach else connection, tty=tty))
+
+    def _launch(self, one: Exec, size: tuple[int, int] | None) -> ExecLaunch:
+        return ExecLaunch(
+            id=one.id,
+            process=process(one.container, one.body, self._core),
+            open_stdin=one.body.attach_stdin,
+            console_size=size if one.body.tty else None,
+            meta={"body": schema.to_json(one.body)},
+        )
+
+    async def _begin(
+        self, one: Exec, monitor: Monitor, launch: ExecLaunch, connection: TakenConnection | None, *, tty: bool
+    ) -> None:
+        self._event(one, f"exec_start: {_command(one.body)}")
+        voice: socket.socket | None = None
+        if connection is not None:
+            sock, early = await connection.detach()
+            voice = sock.dup()  # to say why, if the program can't be run
+            launch.attachment = self._attachment(one, sock, early)
+        try:
+            one.pid = await monitor.exec(launch)
+        except (StartFailed, MonitorGone) as error:
+            one.code = FAILED
+            self._event(one, "exec_die", exitCode=str(FAILED))
+            text = exec_text(error)
+            if voice is None:
+                raise ExecError(text) from error
+            await _say(voice, text, framed=not tty)
+        else:
+            self._follow(one, monitor)
+        finally:
+            if voice is not None:
+                voice.close()
+
+    def _attachment(self, one: Exec, sock: socket.socket, early: bytes) -> Attachment:
+        body = one.body
+        return Attachment(
+            socket=sock,
+            early=early,
+            stdin=body.attach_stdin,
+            stdout=body.attach_stdout,
+            stderr=body.attach_stderr,
+            framed=not body.tty,
+            detach_keys=one.keys if body.tty else b"",
+        )
+
+    def _follow(self, one: Exec, monitor: Monitor) -> None:
+        future = monitor.exec_exit(one.id)
+
+        def ended(done: asyncio.Future[int]) -> None:
+            if done.cancelled():
+                return
+            one.code = done.result()
+            self._event(one, "exec_die", exitCode=str(one.code))
+
+        future.add_done_callback(ended)
+
+    async def resize(self, exec_id: str, *, height: int, width: int) -> None:
+        """Set the size of a session's terminal. Raises NotRunning."""
+        one = self.get(exec_id)
+        run = one.container.run
+        if run is None or not one.running:
+            raise Conflict(f"exec {one.id} is not running")
+        if one.body.tty:
+            with contextlib.suppress(MonitorGone):  # it ended meanwhile
+                await run.monitor.resize(height, width, one.id)
+
+    async def inspect(self, id: str) -> schema.ExecInspect:  # noqa: A002 (the API's name)
+        """Return everything about a session."""
+        one = self.get(id)
+        body = one.body
+        return schema.ExecInspect(
+            id=one.id,
+            running=one.running,
+            exit_code=one.code,
+            process_config=schema.ExecProcess(
+                tty=body.tty,
+                entrypoint=body.cmd[0],
+                arguments=body.cmd[1:],
+                privileged=body.privileged,
+                user=body.user,
+            ),
+            open_stdin=body.attach_stdin,
+            open_stderr=body.attach_stderr,
+            open_stdout=body.attach_stdout,
+            can_remove=not one.running and one.started,
+            container_id=one.container.id,
+            detach_keys=body.detach_keys,
+            pid=one.pid,
+        )
+
+    def _event(self, one: Exec, action: str, **extra: str) -> None:
+        self._core.container_event(one.container, action, execID=one.id, **extra)
+
+
+def process(container: Container, body: schema.ExecCreate, core: Core) -> dict[str, Any]:
+    """Return a session's ``process``: the container's, with what the session changes."""
+    result = spec.process(container.stored, core.host)
+    config = container.stored.config
+    defaults = [f"PATH={spec.PATH}", f"HOSTNAME={config.hostname}", *(["TERM=xterm"] if body.tty else [])]
+    environment = merge.override_environment(defaults, config.env or [])
+    result["args"] = list(body.cmd)
+    result["env"] = merge.override_environment(environment, body.env)
+    result["terminal"] = body.tty
+    result["cwd"] = body.working_dir or result["cwd"]
+    if body.user:
+        result["user"] = spec.user(body.user)
+    if body.privileged:
+        result["capabilities"] = spec.capability_sets(list(core.host.capabilities))
+    return result
+
+
+def _command(body: schema.ExecCreate) -> str:
+    return f"{body.cmd[0]} {' '.join(body.cmd[1:])}"
+
+
+def exec_text(error: StartFailed | MonitorGone) -> str:
+    """Return the text of a session that could not be run, as dockerd puts it."""
+    if not isinstance(error, StartFailed) or error.step == "user":
+        return str(error)
+    text = f"{_EXEC}{error}: unknown"
+    return text + ": permission denied" if str(error).endswith("is a directory") else text
+
+
+async def _say(voice: socket.socket, text: str, *, framed: bool) -> None:
+    data = (text + "\r\n").encode()
+    with contextlib.suppress(OSError):  # the client is gone
+        await asyncio.get_running_loop().sock_sendall(voice, frame("stdout", data) if framed else data)

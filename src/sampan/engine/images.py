@@ -1,0 +1,262 @@
+"""Images for the API: the image room's answers in the contract's types, events, and what containers stand against."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
+
+from sampan.api import schema
+from sampan.engine.errors import BadParameter
+from sampan.engine.inspection import driver_name
+from sampan.engine.listing import has_label
+from sampan.engine.pipe import Pipe
+from sampan.engine.units import rfc3339
+from sampan.image.removal import Use
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sampan.engine.contracts import BodyStream, Filters
+    from sampan.engine.core import Core
+    from sampan.image.model import Image
+
+_FILTERS: Final = frozenset({"before", "since", "dangling", "label", "reference", "until"})
+_LOADED: Final = "Loaded image: "
+
+
+class ImageService:
+    """The images of one engine. Every call raises the image room's errors, which carry their HTTP status."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def list(
+        self,
+        *,
+        all: bool,  # noqa: A002 (the API's name; no image here is an intermediate one)
+        filters: Filters,
+        digests: bool,
+        shared_size: bool,
+    ) -> list[schema.ImageSummary]:
+        """Return the images that pass the filters, newest first."""
+        tests = self._tests(filters)
+        found = [one for one in self._core.images.list() if _passes(tests, one)]
+        found.sort(key=lambda one: (-one.created_s, one.id))
+        shared = self._shared() if shared_size else {}
+        return [_summary(one, shared.get(one.id, -1)) for one in found]
+
+    def _tests(self, filters: Filters) -> builtins.list[Callable[[Image], bool]]:
+        tests: builtins.list[Callable[[Image], bool]] = []
+        for key, values in filters.items():
+            if key not in _FILTERS:
+                raise BadParameter(f"invalid filter '{key}'")
+            tests += [self._test(key, value) for value in values if key != "reference"]
+        references = filters.get("reference")
+        if references:
+            tests.append(lambda image: any(_named(image, pattern) for pattern in references))
+        return tests
+
+    def _test(self, key: str, value: str) -> Callable[[Image], bool]:
+        match key:
+            case "dangling":
+                wanted = _boolean(value)
+                return lambda image: (not image.tags) == wanted
+            case "label":
+                return lambda image: has_label(image.labels, value)
+            case "before":
+                mark = self._core.images.resolve(value).created_s
+                return lambda image: image.created_s < mark
+            case "since":
+                mark = self._core.images.resolve(value).created_s
+                return lambda image: image.created_s > mark
+        return lambda image: image.created_s < _seconds(value)
+
+    def _shared(self) -> dict[str, int]:
+        """Return, for each image, the bytes of layers that another image has too."""
+        users: dict[str, int] = {}
+        images = self._core.images.list()
+        for image in images:
+            for chain_id in image.chain_ids:
+                users[chain_id] = users.get(chain_id, 0) + 1
+        return {
+            image.id: sum(
+                size for chain, size in zip(image.chain_ids, image.layer_sizes, strict=True) if users[chain] > 1
+            )
+            for image in images
+        }
+
+    async def inspect(self, ref: str) -> schema.ImageInspect:
+        """Return everything about an image."""
+        return _inspect(await self._core.thread(self._core.images.resolve, ref), self._core.snapshots.name)
+
+    async def history(self, ref: str) -> builtins.list[schema.ImageHistory]:
+        """Return the steps that made an image, newest first."""
+        found = await self._core.thread(self._core.images.history, ref)
+        return [schema.convert(item, schema.ImageHistory) for item in found]
+
+    async def tag(self, ref: str, repo: str, tag: str) -> None:
+        """Give an image another name."""
+        await self._core.run(self._tag(ref, repo, tag))
+
+    async def _tag(self, ref: str, repo: str, tag: str) -> None:
+        await self._core.thread(self._core.images.tag, ref, repo, tag)
+        name = f"{repo}:{tag}" if tag else repo
+        self._event("tag", self._core.images.resolve(name), name)
+
+    async def remove(self, ref: str, *, force: bool, noprune: bool) -> builtins.list[schema.ImageDelete]:
+        """Remove a name, or an image with its last name."""
+        return await self._core.run(self._remove(ref, force=force, prune=not noprune))
+
+    async def _remove(self, ref: str, *, force: bool, prune: bool) -> builtins.list[schema.ImageDelete]:
+        core = self._core
+        image = core.images.resolve(ref)
+        records = await core.thread(lambda: core.images.remove(ref, force=force, prune=prune, in_use=self._in_use))
+        for record in records:
+            if "Untagged" in record:
+                core.events.publish("image", "untag", image.id, {**image.labels, "name": image.id})
+            elif record.get("Deleted") == image.id:
+                core.events.publish("image", "delete", image.id, {**image.labels, "name": image.id})
+        return [schema.convert(record, schema.ImageDelete) for record in records]
+
+    def _in_use(self, image_id: str) -> builtins.list[Use]:
+        uses = [Use(one.id, one.running) for one in self._core.catalog if one.image_id == image_id]
+        return uses + [
+            Use(container, False) for container, image in list(self._core.making.items()) if image == image_id
+        ]
+
+    async def load(self, body: BodyStream, *, quiet: bool) -> AsyncIterator[bytes]:
+        """Load an archive; yield Docker's progress messages, one JSON object a line."""
+        core, pipe = self._core, Pipe()
+        messages: asyncio.Queue[dict[str, object] | None] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def report(message: dict[str, object]) -> None:
+            loop.call_soon_threadsafe(messages.put_nowait, message)
+
+        filling = core.spawn(_quietly(pipe, body))
+        loading = core.spawn(core.thread(lambda: core.images.load(cast("BinaryIO", pipe), report, quiet)))
+        loading.add_done_callback(lambda _: messages.put_nowait(None))
+        try:
+            while (message := await messages.get()) is not None:
+                self._tell_loaded(message)
+                yield schema.encode(message) + b"\r\n"
+            await loading
+        finally:
+            pipe.abandon()
+            filling.cancel()
+
+    def _tell_loaded(self, message: dict[str, object]) -> None:
+        text = str(message.get("stream", ""))
+        if text.startswith(_LOADED):
+            name = text.removeprefix(_LOADED).strip()
+            image = self._core.images.resolve(name)
+            self._event("load", image, image.id)
+
+    async def import_(
+        self,
+        body: BodyStream,
+        *,
+        repo: str,
+        tag: str,
+        message: str,
+        changes: Sequence[str],
+        platform: str | None,
+    ) -> str:
+        """Make an image of a root file system's archive; return its id."""
+        core, pipe = self._core, Pipe()
+        name = f"{repo}:{tag}" if repo and tag else repo or None
+        filling = core.spawn(_quietly(pipe, body))
+        try:
+            image = await core.thread(
+                lambda: core.images.import_(
+                    cast("BinaryIO", pipe),
+                    name,
+                    message=message,
+                    changes=changes,
+                    platform=platform,
+                )
+            )
+        finally:
+            pipe.abandon()
+            filling.cancel()
+        self._event("import", image, name or image.id)
+        return image.id
+
+    def _event(self, action: str, image: Image, name: str) -> None:
+        self._core.events.publish("image", action, image.id, {**image.labels, "name": name})
+
+
+async def _quietly(pipe: Pipe, body: BodyStream) -> None:
+    """Fill the pipe; an error of the body's is told by the reader, who meets it."""
+    try:
+        await pipe.fill(body)
+    except Exception:  # noqa: BLE001 (the reader raises it, in the right place)
+        return
+
+
+def _passes(tests: Sequence[Callable[[Image], bool]], image: Image) -> bool:
+    return all(test(image) for test in tests)
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false", "1", "0"):
+        raise BadParameter(f"invalid filter 'dangling=[{text}]'")
+    return text.lower() in ("true", "1")
+
+
+def _seconds(text: str) -> int:
+    if not text.isdigit():
+        raise BadParameter(f"invalid filter 'until={text}'")
+    return int(text)
+
+
+def _named(image: Image, pattern: str) -> bool:
+    """Docker's reference filter: a shell pattern for the name with or without tag; ``*`` does not cross a slash."""
+    names = [*image.tags, *image.digests]
+    bare = [name.partition("@")[0].rpartition(":")[0] or name for name in names]
+    return any(_glob(name, pattern) for name in (*names, *bare))
+
+
+def _glob(name: str, pattern: str) -> bool:
+    import fnmatch  # here, because few lists have patterns
+
+    parts, wanted = name.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted))
+
+
+def _summary(image: Image, shared: int) -> schema.ImageSummary:
+    return schema.ImageSummary(
+        created=image.created_s,
+        id=image.id,
+        labels=image.labels or None,
+        repo_digests=list(image.digests),
+        repo_tags=list(image.tags),
+        shared_size=shared,
+        size=image.size,
+    )
+
+
+def _inspect(image: Image, driver: str) -> schema.ImageInspect:
+    config = image.config
+    steps = config.get("history") or []
+    comment = steps[-1].get("comment", "") if steps and isinstance(steps[-1], dict) else ""
+    return schema.ImageInspect(
+        id=image.id,
+        repo_tags=list(image.tags),
+        repo_digests=list(image.digests),
+        comment=str(config.get("comment") or comment),
+        created=image.created,
+        docker_version=str(config.get("docker_version") or ""),
+        author=str(config.get("author") or ""),
+        config=schema.convert(dict(image.defaults), schema.ImageConfig),
+        architecture=image.architecture,
+        variant=image.variant,
+        os=image.os,
+        os_version=str(config.get("os.version") or ""),
+        size=image.size,
+        graph_driver=schema.GraphDriver(name=driver_name(driver), data=None),
+        root_fs=schema.RootFS(layers=list(image.diff_ids)),
+        metadata=schema.ImageMetadata(last_tag_time=rfc3339(image.tagged_ns)),
+    )
