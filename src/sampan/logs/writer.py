@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Callable
 from typing import Final
 
 from sampan.logs.format import LINE_LIMIT, entries, entry_ending, piece, piece_end, stamp
@@ -53,6 +54,7 @@ class LogWriter:
         self.max_size = max_size
         self.max_file = max_file
         self.generation = 0
+        self.rotated: Callable[[], None] = lambda: None  # called with each new generation; one write can make several
         self._attrs = attrs
         self._pending: dict[str, bytes] = {}
         self._last: dict[str, int] = {}
@@ -179,6 +181,7 @@ class LogWriter:
         self._fd = fd
         self.size = 0
         self.generation += 1
+        self.rotated()
         return True
 
 
