@@ -166,7 +166,9 @@ def _docker_layout(spool: Spool) -> Iterator[Candidate]:
 
 
 def _strings(item: dict[str, Any], key: str) -> list[str]:
-    value = item.get(key) or []
+    value = item.get(key)
+    if value is None:
+        return []
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         raise BadArchive(f"invalid archive: {key} in manifest.json has the wrong type")
     return value

@@ -54,7 +54,7 @@ class Catalog:
                 if found is not None:
                     return found
         if prefix is not None:
-            return self._by_prefix(prefix, name.familiar if name else text)
+            return self._by_prefix(prefix, name.familiar if name else f"sha256:{prefix}")
         raise ImageNotFound(name.familiar if name else text)
 
     def _named(self, name: reference.Reference) -> Image | None:

@@ -32,17 +32,40 @@ _HEALTH_TIMES: Final = {
     "start-period": "StartPeriod",
     "start-interval": "StartInterval",
 }
+_SINGLE: Final = ("USER", "WORKDIR", "STOPSIGNAL")
+_MAY_BE_EMPTY: Final = ("CMD", "ENTRYPOINT")
 SHELL: Final = ["/bin/sh", "-c"]
 
 Config = dict[str, Any]
 
+_OMITTED: Final = object()  # a member that is there only when it was set
+_MEMBERS: Final[dict[str, Any]] = {
+    "Hostname": "",
+    "Domainname": "",
+    "User": "",
+    "AttachStdin": False,
+    "AttachStdout": False,
+    "AttachStderr": False,
+    "ExposedPorts": _OMITTED,
+    "Tty": False,
+    "OpenStdin": False,
+    "StdinOnce": False,
+    "Env": None,
+    "Cmd": None,
+    "Healthcheck": _OMITTED,
+    "Image": "",
+    "Volumes": None,
+    "WorkingDir": "",
+    "Entrypoint": None,
+    "OnBuild": None,
+    "Labels": None,
+    "StopSignal": _OMITTED,
+}  # of a configuration, in the order that Docker writes them in
+
 
 def empty_config() -> Config:
     """Return what Docker writes for an image without any settings; members in its order."""
-    config: Config = {"Hostname": "", "Domainname": "", "User": ""}
-    config |= dict.fromkeys(("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce"), False)
-    config |= {"Env": None, "Cmd": None, "Image": "", "Volumes": None, "WorkingDir": "", "Entrypoint": None}
-    return config | {"OnBuild": None, "Labels": None}
+    return {name: value for name, value in _MEMBERS.items() if value is not _OMITTED}
 
 
 def apply_changes(changes: Iterable[str]) -> Config:
@@ -54,10 +77,11 @@ def apply_changes(changes: Iterable[str]) -> Config:
             handler = _HANDLERS.get(keyword.upper())
             if handler is None:
                 raise InvalidChange(f"{keyword} is not a valid change command")
-            if not rest.strip():
-                raise InvalidChange(f"{keyword.upper()} requires at least one argument")
+            if not rest.strip() and keyword.upper() not in _MAY_BE_EMPTY:
+                count = "exactly" if keyword.upper() in _SINGLE else "at least"
+                raise InvalidChange(f"{keyword.upper()} requires {count} one argument")
             handler(config, rest.strip())
-    return config
+    return {name: config[name] for name in _MEMBERS if name in config}
 
 
 def _json_list(text: str) -> list[str] | None:
@@ -66,7 +90,11 @@ def _json_list(text: str) -> list[str] | None:
         value = json.loads(text)
     except ValueError:
         return None
-    return value if isinstance(value, list) and all(isinstance(item, str) for item in value) else None
+    if not isinstance(value, list):
+        return None
+    if not all(isinstance(item, str) for item in value):
+        raise InvalidChange("when using JSON array syntax, arrays must be comprised of strings only")
+    return value
 
 
 def _words(text: str) -> list[str]:
@@ -76,7 +104,9 @@ def _words(text: str) -> list[str]:
         raise InvalidChange(f"{text}: {error}") from None
 
 
-def _command(text: str) -> list[str]:
+def _command(text: str) -> list[str] | None:
+    if not text:
+        return None
     listed = _json_list(text)
     return listed if listed is not None else [*SHELL, text]
 
@@ -87,7 +117,6 @@ def _cmd(config: Config, text: str) -> None:
 
 def _entrypoint(config: Config, text: str) -> None:
     config["Entrypoint"] = _command(text)
-    config["Cmd"] = None  # as in a Dockerfile: an ENTRYPOINT drops the command from before
 
 
 def _pairs(instruction: str, text: str) -> list[tuple[str, str]]:
@@ -127,8 +156,10 @@ def _expose(config: Config, text: str) -> None:
         match = _PORT.fullmatch(word)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         protocol = (match[3] or "tcp").lower() if match else ""
-        if not 0 < first <= last <= 65535 or protocol not in ("tcp", "udp", "sctp"):
-            raise InvalidChange(f"invalid containerPort: {word}")
+        if not 0 < first <= last <= 65535:
+            raise InvalidChange(f"Invalid containerPort: {word}")
+        if protocol not in ("tcp", "udp", "sctp"):
+            raise InvalidChange(f"Invalid proto: {protocol}")
         ports |= {f"{port}/{protocol}": {} for port in range(first, last + 1)}
     config["ExposedPorts"] = dict(sorted(ports.items()))
 
@@ -136,6 +167,8 @@ def _expose(config: Config, text: str) -> None:
 def _volume(config: Config, text: str) -> None:
     listed = _json_list(text)
     paths = listed if listed is not None else _words(text)
+    if not paths:
+        raise InvalidChange("VOLUME requires at least one argument")
     if not all(path.strip() for path in paths):
         raise InvalidChange("VOLUME specified can not be an empty string")
     config["Volumes"] = {**(config["Volumes"] or {}), **{path.strip(): {} for path in paths}}
@@ -194,7 +227,7 @@ def _health_flag(health: dict[str, Any], flag: str) -> None:
             raise InvalidChange(f"strconv.ParseInt: parsing {json.dumps(value)}: invalid syntax")
         health["Retries"] = int(value)
     else:
-        raise InvalidChange(f"unknown flag: --{name}")
+        raise InvalidChange(f"unknown flag: {name}")
 
 
 def _duration(name: str, text: str) -> int:

@@ -24,6 +24,7 @@ ZSTD_WINDOW: Final = 1 << 27  # bytes; the largest window that `zstd` itself acc
 GZIP: Final = b"\x1f\x8b\x08"
 ZSTD: Final = b"\x28\xb5\x2f\xfd"
 ZSTD_SKIPPABLE: Final = b"\x2a\x4d\x18"  # bytes 2 to 4 of a skippable frame; RFC 8878, 3.1.2
+_LAST_FRAME: Final = b"\x50" + ZSTD_SKIPPABLE + (3 << 16).to_bytes(4, "little") + b"\xff" * (3 << 16)
 BZIP2: Final = b"BZh"
 XZ: Final = b"\xfd7zXZ\x00"
 _ISAL_ERROR: Final = cast("type[Exception]", igzip_lib.error)  # its stubs declare an instance
@@ -123,22 +124,32 @@ def _decode(decoder: _Decoder, data: bytes, count: int) -> bytes:
         raise BadArchive(f"corrupt compressed data: {error}") from None
 
 
-class _Readable:
-    """Gives zstandard a source as something with ``read``."""
+class _Terminated:
+    """Gives zstandard a source as something with ``read``, with a skippable frame at the end.
+
+    zstandard takes the end of its input for the end of the data, even within a frame. A whole stream isn't changed by
+    one more skippable frame; one that was cut short runs into its bytes, and those can't be the header of a block
+    (its type would be 3: reserved): an error within the 128 KiB that a block has at most.
+    """
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self.ended = False
 
     def read(self, count: int) -> bytes:
+        if self.ended:
+            return b""
         chunk = self._source(count)
-        self.ended = not chunk
+        if not chunk:
+            self.ended = True
+            return _LAST_FRAME
         return chunk
 
 
 def _zstd(source: Source) -> Source:
+    terminated = _Terminated(source)
     reader = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW).stream_reader(
-        _Readable(source),  # type: ignore[arg-type]  # it needs read() only
+        terminated,  # type: ignore[arg-type]  # it needs read() only
         read_size=INPUT_CHUNK,
         read_across_frames=True,
     )
@@ -147,6 +158,8 @@ def _zstd(source: Source) -> Source:
         try:
             return reader.read(count)
         except (zstandard.ZstdError, MemoryError) as error:
+            if terminated.ended:
+                raise BadArchive("unexpected EOF") from None
             raise BadArchive(f"corrupt compressed data: {error}") from None
 
     return read

@@ -32,6 +32,10 @@ _HASH_QUEUE: Final = 8  # chunks that may wait for the hashing thread
 Progress = Callable[[str, int, int], None]  # diff ID, bytes of its blob read so far, bytes of the blob
 
 
+def no_progress(diff_id: str, done: int, total: int) -> None:
+    """Progress for layers that nobody watches coming in."""
+
+
 class PendingLayer(Protocol):
     """What a storage driver gives for a layer that is being unpacked."""
 
@@ -99,7 +103,7 @@ def unpack_stack(
     stack: Sequence[tuple[str, str]],
     *,
     limits: Limits | None = None,
-    progress: Progress = lambda diff_id, done, total: None,
+    progress: Progress,
 ) -> dict[str, int]:
     """Unpack and commit the layers of ``stack`` ((diff ID, blob digest), bottom first) that are missing.
 

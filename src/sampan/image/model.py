@@ -35,9 +35,9 @@ class Image:
 
     @property
     def created(self) -> str:
-        """RFC 3339 time of creation as the configuration has it; "" when it has none."""
+        """RFC 3339 time of creation as Docker shows it; "" when the configuration has none."""
         value = self.config.get("created")
-        return value if isinstance(value, str) else ""
+        return shortest_time(value) if isinstance(value, str) else ""
 
     @property
     def created_s(self) -> int:
@@ -136,6 +136,15 @@ def parse_time(text: str) -> int:
         return int(datetime.fromisoformat(match[1] + zone).timestamp())
     except (ValueError, OverflowError):
         return 0
+
+
+def shortest_time(text: str) -> str:
+    """Return an RFC 3339 time as Go writes it again: without trailing zeros in the fraction."""
+    match = _TIME.fullmatch(text)
+    if match is None:
+        return text
+    digits = (match[2] or "").rstrip("0")
+    return match[1] + (f".{digits}" if digits else "") + match[3]
 
 
 def format_time(ns: int) -> str:

@@ -6,8 +6,6 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from sampan.image.content import Content
-
 Report = Callable[[dict[str, object]], None]
 
 STEP: Final = 1 << 19  # bytes of a layer between two messages, as dockerd's ProgressReader
@@ -16,10 +14,9 @@ STEP: Final = 1 << 19  # bytes of a layer between two messages, as dockerd's Pro
 class LayerProgress:
     """Turns "so many bytes of this layer are done", from several threads, into messages one at a time."""
 
-    def __init__(self, report: Report, content: Content, *, quiet: bool) -> None:
+    def __init__(self, report: Report, *, quiet: bool) -> None:
         """Send messages to ``report``, or none when ``quiet``."""
         self._report = report
-        self._content = content
         self._quiet = quiet
         self._lock = threading.Lock()
         self._last: dict[str, int] = {}
@@ -44,10 +41,9 @@ class LayerProgress:
 
 
 def bar(done: int, total: int) -> str:
-    """Return Docker's bar: ``[====>    ]  1.2MB/3.4MB``, 50 characters wide."""
-    filled = min(50, 50 * done // total) if total else 50
-    arrow = "=" * filled + (">" if filled < 50 else "") + " " * (49 - filled)
-    return f"[{arrow}] {human(done):>7}/{human(total)}"
+    """Return Docker's bar: ``[====>    ]  1.2MB/3.4MB``, 50 characters wide and one for the arrow."""
+    filled = min(50, 100 * done // total // 2) if total else 50
+    return f"[{'=' * filled}>{' ' * (50 - filled)}] {human(done):>8}/{human(total)}"
 
 
 def human(size: float) -> str:

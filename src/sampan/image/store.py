@@ -28,7 +28,7 @@ from sampan.image.compress import Source
 from sampan.image.content import Content, sync_filesystem
 from sampan.image.errors import BadArchive, ImageNotFound, InvalidReference, MissingContent
 from sampan.image.history import history
-from sampan.image.layers import Layers, unpack_stack
+from sampan.image.layers import Layers, Progress, no_progress, unpack_stack
 from sampan.image.model import CONFIG_LIMIT, Image
 from sampan.image.progress import LayerProgress, Report
 from sampan.image.removal import Use
@@ -109,23 +109,19 @@ class Images:
             named = 0
             loaded: list[str] = []
             for candidate in archive.candidates(spool, self._architecture):
-                image = self._install(candidate, pin, LayerProgress(report, self.content, quiet=quiet))
-                for name in candidate.names:
-                    self._name_loaded(image.id, name.familiar, report)
-                named += len(candidate.names)
+                names = [name.familiar for name in candidate.names]
+                holders = {name: self._holder(name) for name in names}
+                image = self._install(candidate, pin, names, LayerProgress(report, quiet=quiet))
+                for name in names:
+                    _report_name(report, image.id, name, holders[name])
+                named += len(names)
                 loaded.append(image.id)
             for image_id in loaded if not named else ():
                 report({"stream": f"Loaded image ID: {image_id}\n"})
 
-    def _name_loaded(self, image_id: str, name: str, report: Report) -> None:
-        with self._lock:
-            before = next((image for image in self.list() if name in image.tags), None)
-            self._rows.name(image_id, [name])
-            self._reread()
-        if before is not None and before.id != image_id:
-            text = f"The image {name} already exists, renaming the old one with ID {before.id} to empty string\n"
-            report({"stream": text})
-        report({"stream": f"Loaded image: {name}\n"})
+    def _holder(self, name: str) -> str | None:
+        """Return the ID of the image that has the name."""
+        return next((image.id for image in self.list() if name in image.tags), None)
 
     def import_(
         self,
@@ -153,10 +149,7 @@ class Images:
                 layer = blob.commit()
             diff_id = importing.diff_id(self.content, layer)
             made = importing.configuration(config, diff_id, target, message, model.format_time(self._clock()))
-            image = self._install(archive.Candidate(made, (layer,)), pin, None)
-            if name is not None:
-                self._set_name(image.id, name)
-            return self._catalog.by_id[image.id]
+            return self._install(archive.Candidate(made, (layer,)), pin, [name] if name else [])
 
     def builtin(self, name: str) -> Image:
         """Return the built-in image ``name``, made now when it isn't there. Raises ImageNotFound for unknown ones.
@@ -172,12 +165,12 @@ class Images:
             pin(digest.of(layer))
             self.content.put(layer)
             candidate = archive.Candidate(hello.configuration(self._architecture, layer), (digest.of(layer),))
-            image = self._install(candidate, pin, None)
-            self._set_name(image.id, f"{hello.NAME}:latest")
-        return self._catalog.by_id[image.id]
+            return self._install(candidate, pin, [f"{hello.NAME}:latest"])
 
-    def _install(self, candidate: archive.Candidate, pin: Pin, progress: LayerProgress | None) -> Image:
-        """Unpack what is missing, make it durable, commit the row (without names)."""
+    def _install(
+        self, candidate: archive.Candidate, pin: Pin, names: Sequence[str], progress: Progress = no_progress
+    ) -> Image:
+        """Unpack what is missing, make it durable, commit the row and the names."""
         _, diff_ids = model.check_config(candidate.config)
         if len(diff_ids) != len(candidate.layers):
             raise BadArchive(
@@ -188,7 +181,7 @@ class Images:
             pin(needed)
         self.content.put(candidate.config)
         stack = list(zip(diff_ids, candidate.layers, strict=True))
-        sizes = unpack_stack(self.content, self._layers, stack, progress=progress or _no_progress)
+        sizes = unpack_stack(self.content, self._layers, stack, progress=progress)
         self._sync()
         with self._lock:
             sizes = self._catalog.layer_sizes() | sizes
@@ -198,9 +191,9 @@ class Images:
                 )
                 for (diff_id, blob), chain_id in zip(stack, chain, strict=True)
             )
-            self._rows.put(ImageRow(candidate.id, layers, candidate.manifest, self._clock()))
+            self._rows.put(ImageRow(candidate.id, layers, candidate.manifest, self._clock(), tuple(names)))
             self._reread()
-        return self._catalog.by_id[candidate.id]
+            return self._catalog.by_id[candidate.id]
 
     def _sync(self) -> None:
         self.content.sync()
@@ -315,8 +308,11 @@ class Images:
         return self._configs[image_id]
 
 
-def _no_progress(diff_id: str, done: int, total: int) -> None:
-    """For images that nobody watches coming in."""
+def _report_name(report: Report, image_id: str, name: str, holder: str | None) -> None:
+    if holder not in (None, image_id):
+        text = f"The image {name} already exists, renaming the old one with ID {holder} to empty string\n"
+        report({"stream": text})
+    report({"stream": f"Loaded image: {name}\n"})
 
 
 def _source(stream: BinaryIO) -> Source:

@@ -269,15 +269,25 @@ class Unpacker:
         try:
             same = self._same_file(source_parent, target[-1], parent, name)
             if not same:
-                _replacing(
-                    parent,
-                    name,
-                    lambda: os.link(
-                        target[-1], name, src_dir_fd=source_parent, dst_dir_fd=parent, follow_symlinks=False
-                    ),
-                )
+                _replacing(parent, name, lambda: _link(source_parent, target[-1], parent, name))
+            self._link_attributes(entry, parent, name)
         finally:
             os.close(source_parent)
+
+    def _link_attributes(self, entry: Entry, parent: int, name: bytes) -> None:
+        """As dockerd and containerd, a hard link's own header speaks for the file; what it repeats isn't done again.
+
+        A needless chown(2) would drop the file's capabilities, which such a header seldom has.
+        """
+        status = os.lstat(name, dir_fd=parent)
+        if not stat.S_ISREG(status.st_mode):
+            return
+        if (status.st_uid, status.st_gid) != (entry.uid, entry.gid):
+            os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
+        os.chmod(name, entry.mode, dir_fd=parent)
+        for key, value in entry.xattrs.items():
+            _set_xattr(b"/proc/self/fd/%d/%s" % (parent, name), key, value)
+        os.utime(name, ns=_times(entry), dir_fd=parent, follow_symlinks=False)
 
     def _open_existing(self, path: Path) -> int:
         return open_in_root(self._root, _join(path) or ".", os.O_RDONLY | os.O_DIRECTORY)
@@ -397,6 +407,10 @@ def _write_sparse(descriptor: int, entry: Entry, reader: TarReader) -> None:
             piece = piece or next(pieces)
             _write_all(descriptor, piece[:left])
             piece, left = piece[left:], left - min(left, len(piece))
+
+
+def _link(source_parent: int, source: bytes, parent: int, name: bytes) -> None:
+    os.link(source, name, src_dir_fd=source_parent, dst_dir_fd=parent, follow_symlinks=False)
 
 
 def _replacing(parent: int, name: bytes, make: Callable[[], None]) -> None:

@@ -1,5 +1,7 @@
 """Image configurations made of version 1 layer documents (before docker 1.10), byte for byte as dockerd makes them.
 
+Documents of docker before 1.8.3 get the same treatment, where dockerd writes theirs anew.
+
 Source: moby image/v1/imagev1.go, MakeConfigFromV1Config and HistoryFromConfig.
 """
 
@@ -8,6 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from typing import Any, Final
+
+from sampan.image.model import shortest_time
 
 _DROPPED: Final = frozenset(("id", "parent", "Size", "parent_id", "layer_id", "throwaway"))
 
@@ -24,9 +28,9 @@ def _history(document: dict[str, Any]) -> dict[str, Any]:
     container = document.get("container_config")
     command = container.get("Cmd") if isinstance(container, dict) else None
     history = {
-        "created": document.get("created"),
-        "author": document.get("author"),
+        "created": shortest_time(str(document.get("created") or "")),
         "created_by": " ".join(map(str, command)) if isinstance(command, list) else "",
+        "author": document.get("author"),
         "comment": document.get("comment"),
         "empty_layer": document.get("throwaway"),
     }
