@@ -59,7 +59,7 @@ def _make(
     validate.check_asked_volumes(asked)
     if not asked.image:
         raise BadParameter("no command specified")
-    image = core.images.resolve(asked.image, platform)
+    image = core.images.obtain(asked.image, platform)
     core.making[container_id] = image.id
     config = merge.with_image_defaults(asked, image.defaults)
     command = merge.command(config)

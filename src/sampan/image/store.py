@@ -9,7 +9,8 @@ Threads Every method may be called from any thread. ``resolve``, ``list`` and ``
 Cost.   resolve: microseconds. load: one write of each blob, one unpacking of each new layer, one syncfs.
 
 Differences to the first sketch: ``remove``'s ``in_use`` returns ``Use(container, running)``, because Docker's rules
-tell running from stopped containers; ``collect`` is to be called after a container was removed whose image is gone.
+tell running from stopped containers; ``collect`` is to be called after a container was removed whose image is gone;
+``obtain`` is ``resolve`` for making containers: it brings ``hello-world`` into being when first asked for.
 """
 
 from __future__ import annotations
@@ -77,15 +78,22 @@ class Images:
         """Return the image called ``ref``: a name (tag ``latest`` by default), ``name@digest``, or an ID's beginning.
 
         Raises ImageNotFound, AmbiguousId, InvalidReference; WrongPlatform when ``platform`` (os/arch[/variant]) is
-        given and the image is for another one. The built-in ``hello-world`` comes into being when first asked for.
+        given and the image is for another one.
+        """
+        return self._catalog.resolve(ref, platform)
+
+    def obtain(self, ref: str, platform: str | None = None) -> Image:
+        """Return the image called ``ref`` to make a container of: as ``resolve``, and a built-in one is made now.
+
+        Blocks for as long as a small image takes to be stored.
         """
         try:
-            return self._catalog.resolve(ref, platform)
+            return self.resolve(ref, platform)
         except ImageNotFound:
             if not hello.is_name(ref):
                 raise
             self.builtin(hello.NAME)
-            return self._catalog.resolve(ref, platform)
+            return self.resolve(ref, platform)
 
     def list(self) -> list[Image]:
         """Return every image, in no particular order."""

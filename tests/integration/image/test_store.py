@@ -346,16 +346,20 @@ def test_ambiguous_prefixes(machine: Machine) -> None:
 
 
 def test_hello_world_comes_when_asked_for(machine: Machine) -> None:
+    with pytest.raises(ImageNotFound):
+        machine.images.resolve("hello-world")
     assert machine.images.list() == []
-    image = machine.images.resolve("hello-world")
+    image = machine.images.obtain("hello-world")
+    assert machine.images.resolve("hello-world:latest") is image
     assert image.tags == ("hello-world:latest",)
     assert machine.images.builtin("hello-world") == image
     with active(machine.snapshots, "h", image.chain_ids) as root:
         status = os.spawnv(os.P_WAIT, root / "hello", ["hello"])
     assert status == 0
     assert machine.images.remove("hello-world", in_use=nobody)[0] == {"Untagged": "hello-world:latest"}
-    with pytest.raises(ImageNotFound):
-        machine.images.resolve("hello-world:1")
+    for name in ("hello-world:1", "hello", "x/hello-world"):
+        with pytest.raises(ImageNotFound):
+            machine.images.obtain(name)
 
 
 def test_import_of_compressed_archives(machine: Machine) -> None:
