@@ -167,7 +167,7 @@ class Group:
     def remove(self) -> None:
         """Remove the directories, nested ones too. Raises OSError EBUSY while a process is left."""
         for path in self.paths:
-            _remove_tree(path)
+            remove_tree(path)
 
 
 def from_record(record: dict[str, Any]) -> Group:
@@ -335,7 +335,8 @@ def _field(path: str, name: str) -> int | None:
     return None
 
 
-def _remove_tree(path: str) -> None:
+def remove_tree(path: str) -> None:
+    """Remove a control group with those below it. Raises OSError EBUSY while a process is left."""
     try:
         os.rmdir(path)
     except FileNotFoundError:
@@ -347,7 +348,7 @@ def _remove_tree(path: str) -> None:
         if not children:
             raise
         for child in children:
-            _remove_tree(child)
+            remove_tree(child)
         os.rmdir(path)
 
 

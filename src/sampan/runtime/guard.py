@@ -1,13 +1,15 @@
 """What is done about a monitor that died: its container is ended and the end is recorded.
 
 Whoever notices does it: the zygote, whose child the monitor was, or sampand, by pidfd or by the free lock at its start.
-Both may do it at the same time; every step stands being done twice.
+The lock of the run directory sees that they take turns, and every step stands being done twice.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import time
+from collections.abc import Iterator
 from typing import Final
 
 from sampan.runtime import cgroups, records
@@ -16,31 +18,48 @@ from sampan.runtime.records import Record
 KILLED: Final = 137  # the exit code of a container that was killed, 128 + SIGKILL
 
 
-def finish(run_dir: str) -> Record | None:
+def finish(run_dir: str, monitor: int | None = None) -> Record | None:
     """End what is left of a container without a monitor and return how it ended; None if it never began.
 
+    Args:
+        monitor: pid of the monitor that died, where that is known: what a later start made is then left alone.
+
     Raises:
+        BlockingIOError: it has a monitor, or somebody is just doing this.
         TimeoutError: a process does not die. The record is not written: the next one to look tries again.
     """
-    records.take_over(run_dir)
-    state = records.read(run_dir, records.STATE)
-    if state is not None and state["group"] is not None:
-        group = cgroups.from_record(state["group"])
-        oom = group.oom_kills() > 0
-        group.kill()
-        if records.read(run_dir, records.EXIT) is None:
-            records.write_once(run_dir, records.EXIT, _killed(state, oom=oom))
-        with contextlib.suppress(OSError):  # tried again when the record is taken
-            group.remove()
+    if monitor is not None and not _is_of(run_dir, monitor):
+        return None
+    with _holding(run_dir) as held:
+        if held and (monitor is None or _is_of(run_dir, monitor)):
+            _end(run_dir)
+            records.unlink_lock(run_dir)
     return records.read(run_dir, records.EXIT)
 
 
-def _killed(state: Record, *, oom: bool) -> Record:
+def _is_of(run_dir: str, monitor: int) -> bool:
+    state = records.read(run_dir, records.STATE)
+    return state is not None and state["pid"] == monitor
+
+
+def _end(run_dir: str) -> None:
+    state = records.read(run_dir, records.STATE)
+    if state is None:
+        return
+    group = cgroups.from_record(state["group"])
+    oom = group.oom_kills() > 0
+    group.kill()
+    records.write_once(run_dir, records.EXIT, _killed(run_dir, state, oom=oom))
+    with contextlib.suppress(OSError):  # tried again when the record is taken
+        group.remove()
+
+
+def _killed(run_dir: str, state: Record, *, oom: bool) -> Record:
     return {
         "code": KILLED,
         "signal": 9,
         "oom": oom,
-        "started": state["started_ns"] > 0,
+        "started": records.started_ns(run_dir) > 0,
         "finished_ns": time.time_ns(),
         "step": "",
         "error": f"its monitor (pid {state['pid']}) died, and the container with it",
@@ -48,12 +67,31 @@ def _killed(state: Record, *, oom: bool) -> Record:
 
 
 def clear(run_dir: str) -> None:
-    """Remove everything of an ended container at run time: what is left of its processes and groups, its records."""
-    if not records.take_over(run_dir):
-        raise BlockingIOError(11, f"{run_dir} belongs to a living monitor")
-    state = records.read(run_dir, records.STATE)
-    if state is not None and state["group"] is not None:
-        group = cgroups.from_record(state["group"])
-        group.kill()
-        group.remove()
-    records.remove(run_dir)
+    """Remove everything of an ended container at run time: what is left of its processes and groups, its records.
+
+    Raises:
+        BlockingIOError: it has a monitor, or somebody is just ending it.
+    """
+    with _holding(run_dir):
+        state = records.read(run_dir, records.STATE)
+        if state is not None:
+            group = cgroups.from_record(state["group"])
+            group.kill()
+            group.remove()
+        records.remove(run_dir)
+
+
+@contextlib.contextmanager
+def _holding(run_dir: str) -> Iterator[bool]:
+    """Hold the lock, so that no monitor begins here and no second guard kills what a later start makes.
+
+    False where there is no lock any more: somebody has ended what there was.
+    """
+    lock = records.acquire(run_dir)
+    if lock is None and records.exists(run_dir):
+        raise BlockingIOError(11, f"{run_dir} belongs to a living process")
+    try:
+        yield lock is not None
+    finally:
+        if lock is not None:
+            os.close(lock)

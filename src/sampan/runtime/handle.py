@@ -303,9 +303,16 @@ class Monitor:
             raise MonitorGone(answer["error"])
         return answer, received
 
+    async def taken_on(self) -> None:
+        """Wait until a monitor has the container. Raises MonitorGone: none ever had it, all is as it was before."""
+        either: set[asyncio.Future[Any]] = {self.hello, self.exit}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if self.hello.done():
+            self.hello.result()
+
     async def ready(self) -> None:
         """Wait until the program was exec'd. Raises StartFailed."""
-        await self.hello
+        await self.taken_on()
         either: set[asyncio.Future[Any]] = {self._started, self.exit}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if self.exit.done() and not self.exit.result().started:
@@ -443,7 +450,7 @@ async def reach(run_dir: Path) -> socket.socket | Record | None:
             channel.close()
         else:
             return channel
-        if await asyncio.to_thread(records.take_over, str(run_dir)):
+        with contextlib.suppress(BlockingIOError):
             return await asyncio.to_thread(guard.finish, str(run_dir))
         if asyncio.get_running_loop().time() > deadline:
             raise TimeoutError(f"the monitor that holds {run_dir}/{records.LOCK} does not answer")

@@ -31,6 +31,7 @@ from sampan.runtime.sessions import Sessions
 from sampan.runtime.streams import Sink, Streams
 from sampan.runtime.wire import Message
 
+_LOCK_POLL_S: Final = 0.001
 _KINDS: Final = {"user", "pid", "mount", "network", "ipc", "uts", "cgroup", "time"}
 
 
@@ -85,7 +86,9 @@ class Monitor:
             close_stdin_with_client=request["stdin_once"],
             log=None if isinstance(self._log, NullWriter) else self._log,
         )
-        self._streams.logged = self._tell_followers
+        self._streams.logged = self._tell_growth
+        if isinstance(self._log, LogWriter):
+            self._log.rotated = self._tell_rotation
         self._streams.detached = lambda _sink: self._channels.tell({"event": "detached"})
         self._channels = Channels(self._loop, self._handle, self._greet)
         self._channels.closed = self._stop_following
@@ -95,10 +98,7 @@ class Monitor:
 
     def run(self) -> NoReturn:
         """Start the container and see it through to its end."""
-        lock = records.acquire(self._run_dir)
-        if lock is None:
-            os._exit(0)  # sampand died and its successor has already given this start up
-        self._lock = lock
+        self._lock = self._take_lock()
         try:
             self._start()
         except OSError as error:
@@ -106,6 +106,15 @@ class Monitor:
         self._channels.listen(f"{self._run_dir}/{records.CONTROL}")
         self._channels.add(socket.socket(fileno=self._descriptors["channel"]))
         self._loop.run()
+        os._exit(0)
+
+    def _take_lock(self) -> int:
+        """Take the container on; or leave, if sampand died and its successor has given this start up already."""
+        while records.exists(self._run_dir):
+            lock = records.acquire(self._run_dir)
+            if lock is not None:
+                return lock
+            time.sleep(_LOCK_POLL_S)  # the zygote just looks whether this was an earlier monitor's
         os._exit(0)
 
     # The start
@@ -125,7 +134,8 @@ class Monitor:
         if not layout.unified:
             self._make_group(group, linux)
             group.attach(self._init)
-        wire.send(status, {"go": 1})
+        with contextlib.suppress(BrokenPipeError):  # it has failed already, and said why
+            wire.send(status, {"go": 1})
         self._sessions.take(job.rights, self._root, group, unified=layout.unified)
         status.setblocking(False)
         self._status = status
@@ -240,8 +250,8 @@ class Monitor:
 
     def _started(self) -> None:
         self._started_ns = time.time_ns()
+        records.mark_started(self._run_dir, self._started_ns)
         self._channels.tell(self._state("started"))
-        self._write_state()
 
     def _write_state(self) -> None:
         own = os.getpid()
@@ -250,8 +260,6 @@ class Monitor:
             "pid": own,
             "start_time": process.start_time(own),
             "group": self._group.record() if self._group is not None else None,
-            "init": self._init,
-            "started_ns": self._started_ns,
         }
         records.write(self._run_dir, records.STATE, record)
 
@@ -390,21 +398,23 @@ class Monitor:
         return {}
 
     def _follow(self, channel: socket.socket) -> tuple[Message, list[int]]:
-        self._followers[channel.fileno()] = _Follower(channel, self._log.generation)
+        self._followers[channel.fileno()] = _Follower(channel)
         own = self._log.descriptor()
         return {"generation": self._log.generation, "size": self._log.size}, [own] if own >= 0 else []
 
-    def _tell_followers(self) -> None:
-        """Tell that the log grew, once until it was seen, and each new file with its descriptor."""
-        for follower in self._followers.values():
-            if self._log.generation != follower.generation:
-                follower.generation = self._log.generation
-                self._channels.send(follower.channel, self._log_mark(), [self._log.descriptor()])
-            elif follower.told:
+    def _tell_growth(self) -> None:
+        """Tell that the log grew, once until it was seen."""
+        for follower in tuple(self._followers.values()):
+            if follower.told:
                 follower.missed = True
             else:
                 follower.told = True
                 self._channels.send(follower.channel, self._log_mark())
+
+    def _tell_rotation(self) -> None:
+        """Hand each new file of the log to the followers, so that they miss none however late they read."""
+        for follower in tuple(self._followers.values()):
+            self._channels.send(follower.channel, self._log_mark(), [self._log.descriptor()])
 
     def _log_mark(self) -> Message:
         return {"event": "log", "generation": self._log.generation, "size": self._log.size}
@@ -425,9 +435,8 @@ class Monitor:
 class _Follower:
     """A sampand that wants to hear of the log."""
 
-    def __init__(self, channel: socket.socket, generation: int) -> None:
+    def __init__(self, channel: socket.socket) -> None:
         self.channel = channel
-        self.generation = generation
         self.told = False  # a notice is under way
         self.missed = False  # the log grew since
 

@@ -3,12 +3,13 @@
 ``<exec-root>/containers/<id>/``
 
 * ``lock``        made by sampand before it asks for a monitor; a monitor holds a POSIX lock on it as long as it lives.
-* ``state.json``  boot, pid and start time of monitor and init, and the cgroup; written before init exists.
+* ``state.json``  boot, pid and start time of the monitor, and the control group; written before init may go on.
+* ``started``     a link to nowhere whose text is the time at which the program ran, nanoseconds since the epoch.
 * ``control``     the monitor's listening socket.
 * ``exit.json``   how it ended. Written once, by the monitor or, where that died, by whoever noticed first.
 
-Life.   The lock decides.  A monitor that cannot have it, or finds it unlinked, starts nothing.  Whoever *takes over*
-        has the lock, unlinks it, and may then end what is left, knowing that nothing new can begin.
+Life.   The lock decides.  A monitor that cannot have it, or finds it unlinked, starts nothing.  Whoever ends what a
+        dead monitor left holds it meanwhile and unlinks it at last, so that nothing new can begin.
 Source. fcntl_locking(2): the kernel drops the lock with the process; a forked child does not inherit it.
 """
 
@@ -24,6 +25,7 @@ LOCK: Final = "lock"
 STATE: Final = "state.json"
 CONTROL: Final = "control"
 EXIT: Final = "exit.json"
+STARTED: Final = "started"
 
 Record = dict[str, Any]
 
@@ -59,14 +61,10 @@ def exists(run_dir: str) -> bool:
     return os.path.exists(f"{run_dir}/{LOCK}")
 
 
-def take_over(run_dir: str) -> bool:
-    """Make sure that no monitor lives or can begin here; False if one lives."""
-    descriptor = acquire(run_dir)
-    if descriptor is None:
-        return not exists(run_dir)
-    os.unlink(f"{run_dir}/{LOCK}")
-    os.close(descriptor)
-    return True
+def unlink_lock(run_dir: str) -> None:
+    """Let no monitor begin here any more; called by whoever holds the lock."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{run_dir}/{LOCK}")
 
 
 def read(run_dir: str, name: str) -> Record | None:
@@ -95,6 +93,19 @@ def write_once(run_dir: str, name: str, record: Record) -> bool:
     finally:
         os.unlink(path)
     return True
+
+
+def mark_started(run_dir: str, time_ns: int) -> None:
+    """Record that the program ran: a symbolic link, because it is whole with one system call."""
+    os.symlink(str(time_ns), f"{run_dir}/{STARTED}")
+
+
+def started_ns(run_dir: str) -> int:
+    """Return when the program ran, in nanoseconds since the epoch; 0 if it did not."""
+    try:
+        return int(os.readlink(f"{run_dir}/{STARTED}"))
+    except FileNotFoundError:
+        return 0
 
 
 def _written_beside(run_dir: str, name: str, record: Record) -> str:

@@ -115,7 +115,8 @@ class Sessions:
         self._watch(session, status, ours)
         if cgroup is None and self._group is not None:
             self._group.attach(session.pid)
-        wire.send(status, {"go": 1})
+        with contextlib.suppress(BrokenPipeError):  # it has failed already, and said why
+            wire.send(status, {"go": 1})
 
     def _watch(self, session: Session, status: socket.socket, ours: list[tuple[int, str]]) -> None:
         for descriptor, name in ours:

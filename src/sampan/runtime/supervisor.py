@@ -220,6 +220,7 @@ class Supervisor:
         """Have a monitor forked. A zygote that dies with the request unread takes nothing with it: ask a new one."""
         for _attempt in range(3):
             await self.start()
+            asked = self._zygote
             ours, theirs = wire.pair()
             carried = {"channel": theirs.fileno(), **descriptors}
             with theirs:
@@ -230,10 +231,13 @@ class Supervisor:
                     continue
             monitor = Monitor(launch.id, launch.run_dir, ours)
             try:
-                await monitor.hello
+                await monitor.taken_on()
             except MonitorGone:
                 monitor.close()
-                await asyncio.to_thread(_begin_anew, str(launch.run_dir))
+                await self.forget(launch.run_dir)
+                if asked is not None and asked.poll() is None:  # it forked a monitor that has used what it was given
+                    raise OSError(10, "its monitor died while it was starting") from None
+                await asyncio.to_thread(records.create, str(launch.run_dir))
                 continue
             return monitor
         raise OSError(10, "the zygote died three times while starting this container; see sampand's log")
@@ -285,12 +289,6 @@ class Supervisor:
                 await asyncio.sleep(POLL_S)
             else:
                 return
-
-
-def _begin_anew(run_dir: str) -> None:
-    records.take_over(run_dir)
-    records.remove(run_dir)
-    records.create(run_dir)
 
 
 def _spawn(command: list[str], channel: int) -> subprocess.Popen[bytes]:

@@ -125,8 +125,8 @@ class Zygote:
     def _monitor_ended(self, pid: int, status: int) -> None:
         run_dir = self._monitors.pop(pid)
         if status:
-            with contextlib.suppress(TimeoutError):  # sampand goes on trying
-                guard.finish(run_dir)
+            with contextlib.suppress(BlockingIOError, TimeoutError):  # sampand is doing it, or goes on trying
+                guard.finish(run_dir, pid)
         self._leave_when_idle()
 
     def _leave_when_idle(self) -> None:
