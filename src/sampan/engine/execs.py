@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -63,6 +64,7 @@ class Execs:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._execs: dict[str, Exec] = {}
+        self._ended: dict[str, deque[str]] = {}  # by container, oldest first
 
     def get(self, ref: str) -> Exec:
         """Return a session by id or unambiguous prefix. Raises NoSuchExec."""
@@ -92,17 +94,24 @@ class Execs:
         return one.id
 
     def _remember(self, one: Exec) -> None:
-        container = one.container
         self._execs[one.id] = one
-        container.exec_ids.append(one.id)
-        ended = [key for key in container.exec_ids if self._execs[key].code is not None]
-        for key in ended[: max(len(ended) - REMEMBERED, 0)]:
-            container.exec_ids.remove(key)
-            del self._execs[key]
+        one.container.exec_ids.append(one.id)
+        if one.code is not None:
+            self._retire(one)
+
+    def _retire(self, one: Exec) -> None:
+        """A session has ended: inspect of its container lists it no more, and it will be forgotten some time."""
+        container = one.container
+        if one.id in container.exec_ids:
+            container.exec_ids.remove(one.id)
+        ended = self._ended.setdefault(container.id, deque())
+        ended.append(one.id)
+        if len(ended) > REMEMBERED:
+            self._execs.pop(ended.popleft(), None)
 
     def forget(self, container: Container) -> None:
         """Forget the sessions of a container that was removed."""
-        for key in container.exec_ids:
+        for key in (*container.exec_ids, *self._ended.pop(container.id, ())):
             self._execs.pop(key, None)
         container.exec_ids.clear()
 
@@ -189,6 +198,8 @@ class Execs:
             if done.cancelled():
                 return
             one.code = done.result()
+            if one.id in self._execs:
+                self._retire(one)
             self._event(one, "exec_die", exitCode=str(one.code))
 
         future.add_done_callback(ended)
@@ -221,7 +232,6 @@ class Execs:
             open_stdin=body.attach_stdin,
             open_stderr=body.attach_stderr,
             open_stdout=body.attach_stdout,
-            can_remove=not one.running and one.started,
             container_id=one.container.id,
             detach_keys=body.detach_keys,
             pid=one.pid,

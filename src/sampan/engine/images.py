@@ -45,7 +45,7 @@ class ImageService:
         found = [one for one in self._core.images.list() if _passes(tests, one)]
         found.sort(key=lambda one: (-one.created_s, one.id))
         shared = self._shared() if shared_size else {}
-        return [_summary(one, shared.get(one.id, -1)) for one in found]
+        return [_summary(one, shared.get(one.id, -1), filters.get("reference", ())) for one in found]
 
     def _tests(self, filters: Filters) -> builtins.list[Callable[[Image], bool]]:
         tests: builtins.list[Callable[[Image], bool]] = []
@@ -214,9 +214,12 @@ def _seconds(text: str) -> int:
 
 def _named(image: Image, pattern: str) -> bool:
     """Docker's reference filter: a shell pattern for the name with or without tag; ``*`` does not cross a slash."""
-    names = [*image.tags, *image.digests]
-    bare = [name.partition("@")[0].rpartition(":")[0] or name for name in names]
-    return any(_glob(name, pattern) for name in (*names, *bare))
+    return any(_name_fits(name, pattern) for name in (*image.tags, *image.digests))
+
+
+def _name_fits(name: str, pattern: str) -> bool:
+    bare = name.partition("@")[0].rpartition(":")[0] or name
+    return _glob(name, pattern) or _glob(bare, pattern)
 
 
 def _glob(name: str, pattern: str) -> bool:
@@ -226,13 +229,15 @@ def _glob(name: str, pattern: str) -> bool:
     return len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted))
 
 
-def _summary(image: Image, shared: int) -> schema.ImageSummary:
+def _summary(image: Image, shared: int, patterns: Sequence[str]) -> schema.ImageSummary:
+    """Of the names only those that were asked for, as Docker does."""
+    tags = [tag for tag in image.tags if not patterns or any(_name_fits(tag, pattern) for pattern in patterns)]
     return schema.ImageSummary(
         created=image.created_s,
         id=image.id,
         labels=image.labels or None,
         repo_digests=list(image.digests),
-        repo_tags=list(image.tags),
+        repo_tags=tags,
         shared_size=shared,
         size=image.size,
     )

@@ -41,7 +41,7 @@ class ImageConfig(Struct):
 class RootFS(Struct):
     """The layers of an image, by diff ID, bottom first."""
 
-    type: str = "layers"
+    type: str = shown("layers")
     layers: list[str] = omitted([])
 
 
