@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 from typing import Final
 
 LINE_LIMIT: Final = 16384  # bytes of one entry's text, newline included; dockerd's copier buffer
@@ -71,6 +72,16 @@ def entry_ending(stream: bytes, now: bytes, attrs: bytes = b"") -> bytes:
     """Return what follows the text in an entry; ``attrs`` is a JSON object or nothing, ``now`` a stamp."""
     extra = b'"attrs":' + attrs + b"," if attrs else b""
     return b'","stream":"' + stream + b'",' + extra + b'"time":"' + now + b'"}\n'
+
+
+def attributes(pairs: Mapping[str, str]) -> bytes:
+    """Return the JSON object of an entry's attributes (labels, environment, tag), sorted; nothing for none."""
+    members = (b'"%b":"%b"' % (_text(name), _text(value)) for name, value in sorted(pairs.items()))
+    return b"{" + b",".join(members) + b"}" if pairs else b""
+
+
+def _text(value: str) -> bytes:
+    return escape(value.encode("utf-8", "surrogateescape")).replace(b"\n", b"\\n")
 
 
 def piece_end(text: bytes, start: int) -> int:

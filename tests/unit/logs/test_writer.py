@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from peer.log_cases import LOG_INPUT, comparable
 from sampan.logs import writer as writer_module
-from sampan.logs.format import LINE_LIMIT, escape, stamp
+from sampan.logs.format import LINE_LIMIT, attributes, escape, stamp
 from sampan.logs.writer import LogWriter, NullWriter
 
 PEER = json.loads((Path(__file__).parents[2] / "peer" / "logs.json").read_text())
@@ -95,6 +95,12 @@ def test_attrs_stand_before_the_time(path: Path) -> None:
     log = LogWriter(str(path), attrs=b'{"tag":"x"}')
     log.write("stdout", b"a\n", NOW)
     assert content(path) == b'{"log":"a\\n","stream":"stdout","attrs":{"tag":"x"},"time":"2024-01-02T03:04:05.6Z"}\n'
+
+
+def test_attributes_are_dockerds() -> None:
+    pairs = {"tag": "lg-a", "foo": "bar", "bx": "ü &=<\n"}
+    assert attributes(pairs) == '{"bx":"ü \\u0026=\\u003c\\n","foo":"bar","tag":"lg-a"}'.encode()
+    assert attributes({}) == b""
 
 
 LENGTHS = [
