@@ -180,23 +180,35 @@ def _volumes(texts: Iterable[str]) -> tuple[list[str] | None, Json]:
     binds: list[str] = []
     anonymous: Json = {}
     for text in dict.fromkeys(texts):
-        source, separator, rest = text.partition(":")
-        if not text:
-            raise ValueError("invalid empty volume spec")
-        if len(text) <= 2 or not separator:
+        sections = _volume_sections(text)
+        if len(sections) == 1:
             anonymous[text] = {}
             continue
-        _check_volume(text)
-        binds.append(f"{os.path.abspath(source)}:{rest}" if source.startswith(".") else text)
+        source = sections[0]
+        binds.append(f"{os.path.abspath(source)}{text[len(source) :]}" if source.startswith(".") else text)
     return binds or None, anonymous
 
 
-def _check_volume(text: str) -> None:
-    parts = text.split(":")
-    if not all(parts):
+def _volume_sections(text: str) -> list[str]:
+    """The parts of ``source:target:options``. Raises ValueError."""
+    if not text:
+        raise ValueError("invalid empty volume spec")
+    if len(text) <= 2:
+        return [text]
+    sections: list[str] = []
+    drive = False
+    for part in text.split(":"):
+        # Docker takes one letter before a colon for a Windows drive, on every system: `a:/b` is one section.
+        if drive:
+            sections[-1] += f":{part}"
+        else:
+            sections.append(part)
+        drive = not drive and len(part) == 1 and part.isalpha()
+    if not all(sections):
         raise ValueError(f"invalid spec: {text}: empty section between colons")
-    if len(parts) > 3:
+    if len(sections) > 3:
         raise ValueError(f"invalid spec: {text}: too many colons")
+    return sections
 
 
 def _environment(arguments: Arguments, environ: Mapping[str, str]) -> list[str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 HEX = frozenset("0123456789abcdef")
+MAX_TAG = 128  # characters
 ID_LENGTH = 64  # hexadecimal digits of a SHA-256
 
 
@@ -62,9 +63,9 @@ def qualified(name: str) -> str:
 def check(text: str) -> None:
     """Raises ValueError in Docker's words unless `text` is a reference or an image's ID."""
     name, tag, digest = take_apart(text)
-    if is_id(text) or (_is_plain(name) and not digest and (not tag or _is_plain(tag))):
-        return
-    if _matches(name, tag, digest):
+    # Most are plain: no regular expression has to be compiled for them.
+    plain_tag = not tag or (tag.isalnum() and tag.isascii() and len(tag) <= MAX_TAG)
+    if is_id(text) or (_is_plain(name) and plain_tag and not digest) or _matches(name, tag, digest):
         return
     lower = name.lower()
     if lower != name and _matches(lower, tag, digest):

@@ -51,6 +51,7 @@ busybox sh -c 'echo hi'
 --link db busybox
 --network container:abc busybox
 -v /srv:/data:ro -v cache:/cache -v /anon -v ./rel:/rel busybox
+-v a:/b -v /ab:/c:d:e -v /x:y:/z busybox
 -v /a:/b --volumes-from other:ro --volume-driver local busybox
 --mount type=bind,src=/srv,dst=/data,ro busybox
 --mount type=volume,src=v,dst=/data,volume-nocopy,volume-label=a=b,volume-driver=local,volume-opt=o=x busybox

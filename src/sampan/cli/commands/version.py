@@ -56,7 +56,7 @@ def version(session: Session, arguments: Arguments) -> int:
     template = _parse(layout) if layout not in {"", "json"} else None
     api_version = API_VERSION
     try:
-        server = session.client.server_version()
+        server = _readable_build_time(session.client.server_version())
         api_version = session.client.version
     except (ClientError, OSError) as error:
         problem = error
@@ -144,11 +144,19 @@ def _component_lines(component: dict[str, Any]) -> list[str]:
     values = details | {
         "Version": component["Version"],
         "ApiVersion": f"{details.get('ApiVersion', '')} (minimum version {details.get('MinAPIVersion', '')})",
-        "BuildTime": _ansi_time(details.get("BuildTime", "")),
         "Os": f"{details.get('Os', '')}/{details.get('Arch', '')}",
     }
     # Ours has no Go and may have no commit: such lines are left out.
     return [f"  {title}:\t{values[name]}" for title, name in _ENGINE if name == "GitCommit" or values.get(name)]
+
+
+def _readable_build_time(server: dict[str, Any]) -> dict[str, Any]:
+    """The engine's build time in the form that people read."""
+    for component in server.get("Components") or ():
+        details = component.get("Details") or {}
+        if component["Name"] == "Engine" and "BuildTime" in details:
+            details["BuildTime"] = _ansi_time(details["BuildTime"])
+    return server
 
 
 def _ansi_time(text: str) -> str:

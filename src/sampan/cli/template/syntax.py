@@ -161,8 +161,10 @@ class Parser:
             self._offset += 1
 
     def _bad_character(self, position: int, start: int) -> None:
-        if position >= len(self._text) or self._text[position] == "\n":
-            self._fail("unclosed action", position)
+        if position >= len(self._text):
+            first, last = line_of(self._text, start), line_of(self._text, position)
+            started = "" if first == last else f" started at {self._name}:{first}"
+            self._fail(f"unclosed action{started}", position)
         char = self._text[position]
         if char in '"`':
             self._fail("unterminated quoted string" if char == '"' else "unterminated raw quoted string", position)
