@@ -58,6 +58,7 @@ crash: $(STAMP)  ## kill the daemon, zygote and monitors a few hundred times at 
 record-peer: $(STAMP)  ## ask the Docker daemon named by SAMPAN_PEER again what tests/peer/ holds
 	@test -n "$$SAMPAN_PEER" || { echo "make: SAMPAN_PEER is not set (unix:///path/to/docker.sock)" >&2; exit 2; }
 	@PYTHONPATH=tests $(BIN)/python -m support.record
+	@$(BIN)/python tests/peer/record.py
 
 clean:  ## remove the virtual environments and caches of this tree
 	@rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist build

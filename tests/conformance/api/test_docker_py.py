@@ -50,6 +50,16 @@ def test_run_of_a_missing_image(client: docker.DockerClient) -> None:
         client.containers.create("sampan-test/none:1", **MARK)
 
 
+def until_it_says(container: Any, text: bytes) -> None:
+    """Wait until the log is `text`."""
+    log = b""
+    for chunk in container.logs(stream=True, follow=True):
+        log += chunk
+        if log == text:
+            return
+    raise AssertionError(log)
+
+
 def test_the_life_of_a_container(client: docker.DockerClient) -> None:
     container = client.containers.create(BUSYBOX, ["sh", "-c", "echo one; exec sleep 1000"], stop_signal="KILL", **MARK)
     assert container.status == "created"
@@ -58,7 +68,9 @@ def test_the_life_of_a_container(client: docker.DockerClient) -> None:
     assert container.status == "running"
     assert container in client.containers.list(filters={"label": f"{LABEL}=api"})
     container.rename(f"{container.name}-again")
+    until_it_says(container, b"one\n")
     container.restart(timeout=1)
+    until_it_says(container, b"one\none\n")
     container.stop(timeout=1)
     assert container.wait()["StatusCode"] == 137
     container.reload()
