@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+from pathlib import Path
 from typing import Any
 
 
@@ -28,6 +29,17 @@ class UnixConnection(http.client.HTTPConnection):
         if "json" in (answer.getheader("Content-Type") or "") and raw:
             return answer.status, json.loads(raw)
         return answer.status, raw.decode() or None
+
+
+def load(host: str, archive: Path) -> None:
+    """POST an image archive to ``host``."""
+    connection = UnixConnection(host.removeprefix("unix://"))
+    with archive.open("rb") as file:
+        connection.request("POST", "/v1.45/images/load", file, {"Content-Type": "application/x-tar"})
+        answer = connection.getresponse()
+        text = answer.read().decode()
+    connection.close()
+    assert answer.status == 200 and '"errorDetail"' not in text, text
 
 
 def ask(host: str, method: str, path: str, body: object = None, timeout: float = 60.0) -> tuple[int, Any]:

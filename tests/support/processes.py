@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,22 @@ class Process:
         """True while this very process runs (a zombie does not)."""
         now = look(self.pid)
         return now is not None and now.started == self.started and now.state not in "ZX"
+
+    def kill(self) -> bool:
+        """SIGKILL to this very process and no other; False when it was gone already."""
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return False
+        try:
+            if not self.alive():
+                return False
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
 
     def command(self) -> str:
         """Its command line, blanks between the words; empty when it is gone."""
