@@ -77,7 +77,12 @@ def test_an_architecture_that_is_not_named_is_killed() -> None:
     x32 = 0x40000000
     assert run(program, ARM64.audit, 63, []) == KILL
     assert run(program, X86.audit, 3, []) == KILL
-    assert [run(program, X86_64.audit, n, []) for n in (READ, x32, x32 + 500, 0xFFFFFFFF)] == [ALLOW, KILL, KILL, ENOSYS]
+    assert [run(program, X86_64.audit, n, []) for n in (READ, x32, x32 + 500, 0xFFFFFFFF)] == [
+        ALLOW,
+        KILL,
+        KILL,
+        ENOSYS,
+    ]
 
 
 def test_x32_alone_kills_the_calls_of_x86_64() -> None:
