@@ -260,9 +260,15 @@ class Follower:
         Raises:
             OSError: a file can't be opened.
         """
+        self._generation = first.generation
         descriptor = first.descriptor if first.descriptor is not None else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         newest = _File(descriptor)
-        self._reader = _Reader([*_older(_open_files(path), newest), newest], wanted, tail)
+        try:
+            older = _older(_open_files(path), newest)
+        except OSError:
+            os.close(descriptor)
+            raise
+        self._reader = _Reader([*older, newest], wanted, tail)
 
     @property
     def finished(self) -> bool:
@@ -270,14 +276,15 @@ class Follower:
         return self._reader.finished
 
     def feed(self, mark: Mark) -> None:
-        """Take note of ``mark``; its descriptor belongs to the follower from here on."""
+        """Take note of ``mark``; its descriptor belongs to the follower from here on. Old marks are ignored."""
         if mark.descriptor is None:
             return
         file = _File(mark.descriptor)
-        if any(file.identity == known.identity for known in self._reader.files):
-            os.close(mark.descriptor)  # opened by its name already
-        else:
-            self._reader.files.append(file)
+        if mark.generation <= self._generation or any(file.identity == known.identity for known in self._reader.files):
+            os.close(mark.descriptor)  # another follower's news, or opened by its name already
+            return
+        self._generation = mark.generation
+        self._reader.files.append(file)
 
     def read(self) -> list[Entry]:
         """Return entries that were not returned before, at most about 256 KiB of them; none: wait for a mark."""

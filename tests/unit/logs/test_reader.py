@@ -286,6 +286,23 @@ def test_rotations_between_the_first_mark_and_the_opening_are_not_seen_twice(pat
     assert seen[0] <= 2
 
 
+def test_marks_from_before_the_first_are_ignored(path: str) -> None:
+    """A second follower of one monitor gets the first one's news while it waits for its own first mark."""
+    log = fill(path, 1, max_size=100)
+    marks = []
+    for n in range(1, 8):
+        generation = log.generation
+        log.write("stdout", b"line %d\n" % n, START)
+        if log.generation != generation:
+            marks.append(mark(log))
+    follower = follow(log)
+    assert numbers(drain(follower)) == list(range(8))
+    for one in marks:
+        follower.feed(one)
+    assert follower.read() == []
+    follower.close()
+
+
 def test_a_follower_that_never_reads_does_not_stop_the_writer(path: str) -> None:
     log = fill(path, 1, max_size=1000, max_file=2)
     follower = follow(log)
