@@ -16,6 +16,7 @@ from typing import Any, Final
 from sampan.image.errors import InvalidChange
 
 _PORT: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/([a-zA-Z]+))?")
+_FIRST_WORD: Final = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
 _DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _UNIT_NS: Final = {
     "ns": 1,
@@ -121,8 +122,8 @@ def _entrypoint(config: Config, text: str) -> None:
 
 def _pairs(instruction: str, text: str) -> list[tuple[str, str]]:
     """``K=V K2="v w"``, or the old form ``K the rest``."""
-    first = re.split(r"[\s=]", text, maxsplit=1)[0]
-    if text[len(first) : len(first) + 1] != "=":
+    first = _FIRST_WORD.match(text)
+    if first is None or "=" not in first[0]:
         key, _, value = text.partition(" ")
         if not value.strip():
             raise InvalidChange(f"{instruction} must have two arguments")

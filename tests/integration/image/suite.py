@@ -26,7 +26,8 @@ def tree(root: Path, *, times: bool = True) -> dict[str, Fact]:
     found: dict[str, Fact] = {}
     first: dict[int, str] = {}
     for path in sorted([root, *root.rglob("*")]):
-        status = path.lstat()
+        at = f"{path}/." if path == root else str(path)  # the root may be a link to a descriptor
+        status = os.lstat(at)
         name = "" if path == root else str(path.relative_to(root))
         twin = first.setdefault(status.st_ino, name)
         content: object = None
@@ -42,12 +43,12 @@ def tree(root: Path, *, times: bool = True) -> dict[str, Fact]:
             status.st_rdev,
             content,
             None if stat.S_ISDIR(status.st_mode) else twin,
-            sorted((key, os.getxattr(path, key, follow_symlinks=False)) for key in _attributes(path)),
+            sorted((key, os.getxattr(at, key, follow_symlinks=False)) for key in _attributes(at)),
         )
     return found
 
 
-def _attributes(path: Path) -> list[str]:
+def _attributes(path: str) -> list[str]:
     names = os.listxattr(path, follow_symlinks=False)
     # overlayfs keeps notes about copied files and directories in attributes that it shows to nobody through a mount.
     return [name for name in names if not name.startswith("trusted.overlay.") or name == "trusted.overlay.opaque"]
