@@ -66,7 +66,7 @@ def version(session: Session, arguments: Arguments) -> int:
 
         session.line(to_json({"Client": client, "Server": server}))
     elif template is not None:
-        _show(session, template, {"Client": client | {"APIVersion": api_version}, "Server": _with_api(server)})
+        _show(session, template, client, server)
     else:
         session.out(_pretty(client, server))
     if problem is not None:
@@ -74,24 +74,20 @@ def version(session: Session, arguments: Arguments) -> int:
     return 0
 
 
-def _show(session: Session, template: Any, value: dict[str, Any]) -> None:
+def _show(session: Session, template: Any, client: dict[str, Any], server: dict[str, Any] | None) -> None:
     """Run a ``--format``; a faulty one prints an empty line, as Docker's does, and raises CommandError."""
     from sampan.cli.template import TemplateError
-    from sampan.cli.template.values import object_of
+    from sampan.cli.template.values import Struct, object_of
 
+    names = {"APIVersion": "ApiVersion"}
+    ours = Struct(client, {"GitCommit": "", "GoVersion": "", "BuildTime": ""}, names)
+    value = {"Client": ours, "Server": None if server is None else Struct(server, {"Experimental": False}, names)}
     try:
         text = template.run(object_of(value, "system.versionInfo"))
     except TemplateError as error:
         session.line("")
         raise CommandError(str(error)) from None
     session.line(text)
-
-
-def _with_api(server: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The server's JSON with the names that Go's fields have, where they differ."""
-    if server is None:
-        return None
-    return server | {"APIVersion": server.get("ApiVersion", ""), "MinAPIVersion": server.get("MinAPIVersion", "")}
 
 
 def _parse(layout: str) -> Any:

@@ -57,6 +57,10 @@ _IMAGE = _zeros(
     others="VirtualSize:int",
 )
 _STATE = _zeros(pointers="Health")
+_ID = {"ID": "Id"}
+_HOST_NAMES = {f"CPU{name}": f"Cpu{name}" for name in ("Shares", "Period", "Quota", "Count", "Percent")}
+_HOST_NAMES |= {f"CPURealtime{name}": f"CpuRealtime{name}" for name in ("Period", "Runtime")}
+_HOST_NAMES |= {"NanoCPUs": "NanoCpus", "DNS": "Dns", "DNSOptions": "DnsOptions", "DNSSearch": "DnsSearch"}
 
 
 def shaped(kind: str, value: Any) -> Any:
@@ -64,7 +68,7 @@ def shaped(kind: str, value: Any) -> Any:
     if kind == "container":
         return _container(value)
     if kind == "image":
-        return Struct(value | {"Config": _struct(value.get("Config"), _CONFIG)}, _IMAGE)
+        return Struct(value | {"Config": _struct(value.get("Config"), _CONFIG)}, _IMAGE, _ID)
     return value
 
 
@@ -72,7 +76,7 @@ def _container(value: dict[str, Any]) -> Struct:
     network = value.get("NetworkSettings")
     parts: dict[str, Any] = {
         "Config": _struct(value.get("Config"), _CONFIG),
-        "HostConfig": _struct(value.get("HostConfig"), _HOST_CONFIG),
+        "HostConfig": _struct(value.get("HostConfig"), _HOST_CONFIG, _HOST_NAMES),
         "State": _struct(value.get("State"), _STATE),
     }
     if isinstance(network, dict):
@@ -80,8 +84,8 @@ def _container(value: dict[str, Any]) -> Struct:
         if isinstance(networks, dict):
             network = network | {"Networks": {name: _struct(item, _ENDPOINT) for name, item in networks.items()}}
         parts["NetworkSettings"] = Struct(network, _NETWORK)
-    return Struct(value | parts, _CONTAINER)
+    return Struct(value | parts, _CONTAINER, _ID)
 
 
-def _struct(value: Any, zeros: dict[str, Any]) -> Any:
-    return Struct(value, zeros) if isinstance(value, dict) else value
+def _struct(value: Any, zeros: dict[str, Any], names: dict[str, str] | None = None) -> Any:
+    return Struct(value, zeros, names) if isinstance(value, dict) else value

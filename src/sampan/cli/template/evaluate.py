@@ -180,9 +180,12 @@ class _Run:
             return self._computed(node, value, name, arguments)
         if arguments:
             raise self._error(node, f"{name} is not a method but has arguments")
+        if isinstance(value, Struct):
+            try:
+                return value.field(name)
+            except KeyError:
+                raise self._error(node, f"can't evaluate field {name}") from None
         if isinstance(value, dict):
-            if isinstance(value, Struct) and value.get(name) is None and name in value.zeros:
-                return value.zeros[name]
             if name in value:
                 return value[name]
             if self._strict:

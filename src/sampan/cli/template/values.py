@@ -71,13 +71,25 @@ def _getter(key: str) -> Callable[[dict[str, Any]], Any]:
 
 
 class Struct(dict):  # type: ignore[type-arg]  # subscripting it would need typing at run time
-    """An object of JSON that stands for a Go struct: `zeros` has the values of fields that are absent or null."""
+    """An object of JSON that stands for a Go struct.
 
-    __slots__ = ("zeros",)
+    `zeros` has the values of fields that are absent or null, `names` the JSON names of fields that Go calls otherwise.
+    """
 
-    def __init__(self, items: dict[str, Any], zeros: Mapping[str, Any]) -> None:
+    __slots__ = ("names", "zeros")
+
+    def __init__(self, items: dict[str, Any], zeros: Mapping[str, Any], names: Mapping[str, str] | None = None) -> None:
         super().__init__(items)
         self.zeros = zeros
+        self.names = names or {}
+
+    def field(self, name: str) -> Any:
+        """The field that Go calls `name`. Raises KeyError."""
+        if name not in self.names and name in self.names.values():
+            raise KeyError(name)
+        key = self.names.get(name, name)
+        value = self.get(key)
+        return self.zeros[key] if value is None and key in self.zeros else self[key]
 
 
 def truth(value: Any) -> bool:
