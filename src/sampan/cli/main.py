@@ -40,6 +40,11 @@ _LOG_LEVELS = frozenset(("trace", "debug", "info", "warn", "warning", "error", "
 
 def main() -> None:
     """Run ``sampan`` with the process's arguments and end the process."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # started with it closed: no connection of ours may take its number
+            os.open(os.devnull, os.O_RDWR)
     code = run(sys.argv[1:], os.environ)
     # Everything was written straight to the descriptors; tearing the interpreter down would take 3 ms more.
     os._exit(code)

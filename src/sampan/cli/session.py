@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
+import select
 
 from sampan.cli.errors import CommandError, explain
 
@@ -108,6 +108,10 @@ class Session:
             return 0, 0
         return size.lines, size.columns
 
+    def platform(self, arguments: Arguments) -> str:
+        """The --platform flag, or the default that the environment has for it."""
+        return str(arguments["platform"] or self.environ.get("DOCKER_DEFAULT_PLATFORM", ""))
+
     def _refuse_unsupported(self) -> None:
         context = self.options["context"] or self.environ.get("DOCKER_CONTEXT", "")
         if context not in {"", "default"} and not self.options["host"]:
@@ -145,13 +149,18 @@ class Session:
         return config if isinstance(config, dict) else {}
 
 
-def write_all(descriptor: int, text: str | bytes) -> None:
+def write_all(descriptor: int, text: str | bytes | memoryview) -> None:
     """Write all of `text` (as UTF-8; octets of the command line unharmed) to a descriptor. Raises OSError."""
-    view = memoryview(text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape"))
+    view = memoryview(text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text)
     while view:
-        view = view[os.write(descriptor, view) :]
+        try:
+            view = view[os.write(descriptor, view) :]
+        except BlockingIOError:  # somebody who shares the terminal or pipe made it non-blocking
+            wait_for(descriptor, select.POLLOUT)
 
 
-def program_name() -> str:
-    """How this program was started."""
-    return os.path.basename(sys.argv[0]) or "sampan"
+def wait_for(descriptor: int, event: int) -> None:
+    """Block until `event` (of `select`) holds for a descriptor."""
+    poll = select.poll()
+    poll.register(descriptor, event)
+    poll.poll()

@@ -10,6 +10,8 @@ import _thread
 import os
 import signal
 
+from sampan.cli.errors import ExitStatus
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +71,17 @@ class SignalWatch:
                     self._resize()  # which raises SIGWINCH in the container by itself
                 elif self._forward is not None:
                     self._forward(signal_name(number))
+
+
+def end_on_signals() -> None:
+    """Let SIGTERM and SIGHUP end the program in good order, so that a raw terminal is put back."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    raise ExitStatus(128 + number)
 
 
 def signal_name(number: int) -> str:

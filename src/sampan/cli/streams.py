@@ -10,9 +10,10 @@ from __future__ import annotations
 import _socket
 import _thread
 import os
+import select
 
 from sampan.api.client.frames import STDERR, Demultiplexer
-from sampan.cli.session import write_all
+from sampan.cli.session import wait_for, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,11 +57,13 @@ class Carrier:
             self._close_input()
             return
         if self._tty:
+            from sampan.cli.signals import end_on_signals
             from sampan.cli.terminal import RawTerminal
 
             terminal = RawTerminal(0)
             terminal.enter()
             self._restore = terminal.leave
+            end_on_signals()
         self._input_lock.acquire()
         _thread.start_new_thread(self._carry_input, ())
 
@@ -101,7 +104,7 @@ class Carrier:
             if demultiplexer is not None:
                 demultiplexer.feed(data)
             elif data:
-                _write_view(1, data)
+                write_all(1, data)
             try:
                 size = receive(buffer)
             except OSError:
@@ -116,10 +119,12 @@ class Carrier:
         """The input thread: our stdin to the connection, then the end of input."""
         try:
             self._copy_input()
-        except OSError:
-            pass  # the other side closed: the output's end tells everything
+        except OSError as error:
+            # The other side closed: the output's end tells everything.
+            self._session.debug(f"Error sendStdin: {error}")
         finally:
-            self._restore_after_input()
+            if not self._output or self._detached:
+                self._restore()
             self._input_lock.release()
 
     def _copy_input(self) -> None:
@@ -127,7 +132,7 @@ class Carrier:
 
         keys = DetachFilter(self._keys) if self._keys else None
         send = self._stream.socket.send
-        while data := os.read(0, INPUT):
+        while data := self._read_input():
             view = memoryview(keys.feed(data) if keys else data)
             while view:
                 view = view[send(view, _socket.MSG_NOSIGNAL) :]
@@ -137,9 +142,16 @@ class Carrier:
                 return
         self._close_input()
 
-    def _restore_after_input(self) -> None:
-        if not self._output or self._detached:
-            self._restore()
+    def _read_input(self) -> bytes:
+        """Some input, or b"" at its end. What can't be read has ended: the container must hear of that too."""
+        while True:
+            try:
+                return os.read(0, INPUT)
+            except BlockingIOError:
+                wait_for(0, select.POLLIN)
+            except OSError as error:
+                self._session.debug(f"Error reading stdin: {error}")
+                return b""
 
     def _close_input(self) -> None:
         try:
@@ -166,16 +178,14 @@ def _write_frames(stream: int, pieces: list[memoryview]) -> None:
     descriptor = 2 if stream == STDERR else 1
     for start in range(0, len(pieces), MAX_PIECES):
         batch = pieces[start : start + MAX_PIECES]
-        written = os.writev(descriptor, batch)
+        try:
+            written = os.writev(descriptor, batch)
+        except BlockingIOError:
+            written = 0  # `write_all` waits until it may go on
         for piece in batch:
             if written < len(piece):
-                _write_view(descriptor, piece[written:])
+                write_all(descriptor, piece[written:])
             written = max(0, written - len(piece))
-
-
-def _write_view(descriptor: int, view: memoryview) -> None:
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 def _nothing() -> None:

@@ -399,8 +399,8 @@ def test_signals_are_passed_on(clients: Clients, client: str, number: int) -> No
 
 
 @BOTH
-def test_a_gigabyte_through_cat(clients: Clients, client: str, tmp_path: Path) -> None:
-    """64 MiB here: through a pipe, `cat` in a session of a running container, and back."""
+def test_everything_through_cat_and_back(clients: Clients, client: str, tmp_path: Path) -> None:
+    """64 MiB: through a pipe, `cat` in a session of a running container, and back."""
     program = clients.docker_program if client == "docker" else clients.sampan_program
     source = tmp_path / "source"
     source.write_bytes(os.urandom(1 << 20) * 64)

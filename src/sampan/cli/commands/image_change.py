@@ -49,7 +49,8 @@ def import_(session: Session, arguments: Arguments) -> int:
     query = [("fromSrc", source if remote else "-")]
     query += [("repo", reference)] if reference else []
     query += [("message", arguments["message"])] if arguments["message"] else []
-    query += [("platform", arguments["platform"].lower())] if arguments["platform"] else []
+    platform = session.platform(arguments)
+    query += [("platform", platform.lower())] if platform else []
     query += [("changes", change) for change in arguments["change"] or ()]
     response = session.client.import_image(query, pieces)
     show(json_stream(response.chunks()), session.out, terminal=session.is_terminal(1))

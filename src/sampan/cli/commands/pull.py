@@ -30,7 +30,7 @@ def pull(session: Session, arguments: Arguments) -> int:
     if not (arguments["all-tags"] or tag or digest) and not quiet:
         session.line("Using default tag: latest")
     response = session.client.pull_image(
-        qualified(name), "" if arguments["all-tags"] else split(reference)[1], platform=arguments["platform"]
+        qualified(name), "" if arguments["all-tags"] else split(reference)[1], platform=session.platform(arguments)
     )
     write = (lambda _: None) if quiet else session.out
     show(json_stream(response.chunks()), write, terminal=session.is_terminal(1))

@@ -181,7 +181,7 @@ def _check_image(image: str) -> None:
 
 
 def _create_or_pull(session: Session, arguments: Arguments, body: dict[str, Any]) -> dict[str, Any]:
-    request = {"name": arguments["name"], "platform": arguments["platform"]}
+    request = {"name": arguments["name"], "platform": session.platform(arguments)}
     try:
         return session.client.create_container(body, **request)
     except NotFound:
@@ -201,7 +201,7 @@ def _pull(session: Session, arguments: Arguments, image: str) -> None:
     from sampan.cli.references import split
 
     name, tag = split(image)
-    response = session.client.pull_image(name, tag, platform=arguments["platform"])
+    response = session.client.pull_image(name, tag, platform=session.platform(arguments))
     write = (lambda _: None) if arguments["quiet"] else session.err
     show(json_stream(response.chunks()), write, terminal=session.is_terminal(2))
 
