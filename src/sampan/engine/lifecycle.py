@@ -41,7 +41,7 @@ BUSY_POLL_S: Final = 0.005
 
 _CREATE: Final = "failed to create task for container: failed to create shim task: OCI runtime create failed: "
 _RUNC: Final = "runc create failed: unable to start container process: "
-_PLAIN_STEPS: Final = frozenset({"user"})  # dockerd resolves users itself and says so without a wrapping
+_PLAIN_STEPS: Final = frozenset({"user", "working directory"})  # dockerd does these itself: no wrapping
 _NOT_A_DIRECTORY: Final = (
     ": Are you trying to mount a directory onto a file (or vice-versa)? "
     "Check if the specified host path exists and is the expected type"
@@ -303,6 +303,8 @@ def start_text(failed: StartFailed) -> str:
     if failed.step in _PLAIN_STEPS:
         return text
     during = "" if text.startswith("exec") else "error during container init: "
+    if failed.step.startswith("mount "):
+        during += f'error mounting to rootfs at "{failed.step.removeprefix("mount ")}": '
     wrapped = f"{_CREATE}{_RUNC}{during}{text}: unknown"
     if text.endswith("is a directory"):
         return wrapped + ": permission denied"

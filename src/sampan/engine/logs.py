@@ -88,10 +88,12 @@ async def _follow(core: Core, run: Run, what: _What) -> AsyncIterator[bytes]:
     """Yield what there is and what comes, until the run or the time asked for is over."""
     async with aclosing(_marks(run, what.wanted.until_ns)) as marks:
         first = await anext(marks, None)
-        follower = await core.thread(Follower, what.path, what.wanted, what.tail)
+        if first is None:  # the run ended while we asked
+            async for chunk in _read(core, what):
+                yield chunk
+            return
+        follower = await core.thread(Follower, what.path, _mark(first), what.wanted, what.tail)
         try:
-            if first is not None:
-                follower.feed(_mark(first))
             async for chunk in _drain(core, follower, what.output):
                 yield chunk
             async for mark in marks:
