@@ -105,11 +105,10 @@ class Root:
             return
         if tree is None:
             source = entry.get("source") or kind
-            tree = mount.new_filesystem(kind, options.data, options.set, source=source)
+            data = [*(self._covered(destination) if kind == "tmpfs" and options.copy_up else ()), *options.data]
+            tree = mount.new_filesystem(kind, data, options.set, source=source)
             if kind == "proc" and self.proc < 0:
                 self.proc = os.dup(tree)
-            if kind == "tmpfs" and options.copy_up:
-                self._copy_up(destination, tree)
         elif options.set or options.clear:
             recursive = "rbind" in (entry.get("options") or [])
             mount.set_attributes(tree, set_=options.set, clear=options.clear, recursive=recursive)
@@ -128,15 +127,15 @@ class Root:
         finally:
             os.close(target)
 
-    def _copy_up(self, destination: str, tree: int) -> None:
-        """Give a tmpfs the mode and owner of the directory that it covers, as dockerd does for --tmpfs."""
+    def _covered(self, destination: str) -> list[tuple[str, str | None]]:
+        """Owner and mode of the directory that a tmpfs covers: it gets them too, as under dockerd for --tmpfs."""
         try:
             below = path.open_in_root(self.descriptor, destination)
         except FileNotFoundError:
-            return
+            return []
         found = os.fstat(below)
         os.close(below)
-        os.chown(tree, found.st_uid, found.st_gid)
+        return [("uid", str(found.st_uid)), ("gid", str(found.st_gid)), ("mode", f"{stat.S_IMODE(found.st_mode):o}")]
 
     def _mount_cgroup(self, destination: str, options: Options, directories: dict[str, str]) -> None:
         """Show the container its own control groups: each hierarchy of version 1 under its name, or version 2."""
