@@ -20,7 +20,7 @@ import pytest
 from support.daemon import Sampand
 from support.http import UnixConnection, ask, load
 from support.images import BUSYBOX, busybox_archive
-from support.processes import Process, cgroup_directories, look, wait_for
+from support.processes import Process, cgroup_directories, descendants, look, wait_for
 
 CRASHES = int(os.environ.get("SAMPAN_CRASHES", "40"))
 SEED = int(os.environ.get("SAMPAN_SEED") or random.SystemRandom().randrange(1 << 32))
@@ -67,6 +67,7 @@ class Campaign:
         self.dice = dice
         self.host = sampand.engine.host
         self.crashes = 0
+        self.orphans: list[Process] = []  # what the monitor killed last had below it
         self.counter = self.begin_counting()
 
     def ask(self, method: str, path: str, data: object = None) -> tuple[int, Any]:
@@ -127,6 +128,7 @@ class Campaign:
 
     def _kill(self, process: Process | None) -> None:
         if process is not None:
+            self.orphans = descendants(process.pid) if process.comm.startswith("sampan-mon") else []
             process.kill()
 
     def fire(self, verb: str, boat: Boat, crash: Callable[[], None], delay: float) -> Reply:
@@ -196,6 +198,7 @@ class Campaign:
         """The state tells the truth, and the container can be started."""
         assert boat.id
         if victim == "monitor":
+            wait_for(lambda: not any(p.alive() for p in self.orphans), f"a dead monitor's container ends: {boat.facts}")
             wait_for(lambda: self.truthful(boat), f"a state that is true: {boat.facts} {self.state(boat.id)}")
         state = self.state(boat.id)
         assert self.truthful(boat), f"state {state}: {boat.facts}"
