@@ -41,7 +41,7 @@ def _shower(layout: str) -> Callable[[dict[str, Any]], str]:
     from sampan.cli.template.values import Fields, to_json
 
     if layout in {"json", "{{json .}}"}:
-        return to_json
+        return lambda event: to_json(_in_order(event))
     getters = {name: _getter(_JSON_NAMES.get(name, name)) for name in _FIELDS}
     try:
         template = Template(layout)
@@ -49,6 +49,19 @@ def _shower(layout: str) -> Callable[[dict[str, Any]], str]:
     except TemplateError as error:
         raise CommandError(f"Error parsing format: {error}", 64) from None
     return lambda event: template.run(Fields(event, getters, "events.Message"))
+
+
+def _in_order(event: dict[str, Any]) -> dict[str, Any]:
+    """The event's fields in the order of Docker's, whatever the daemon's was."""
+    actor = event.get("Actor") or {}
+    ordered = {name: event[name] for name in ("status", "id", "from") if event.get(name)}
+    ordered |= {"Type": event.get("Type", ""), "Action": event.get("Action", "")}
+    attributes = actor.get("Attributes")
+    ordered["Actor"] = {
+        "ID": actor.get("ID", ""),
+        "Attributes": attributes if attributes is None else {name: attributes[name] for name in sorted(attributes)},
+    }
+    return ordered | {name: event[name] for name in ("scope", "time", "timeNano") if event.get(name)}
 
 
 def _getter(name: str) -> Callable[[dict[str, Any]], Any]:
