@@ -215,8 +215,14 @@ class Execs:
                 await run.monitor.resize(height, width, one.id)
 
     async def inspect(self, id: str) -> schema.ExecInspect:  # noqa: A002 (the API's name)
-        """Return everything about a session."""
+        """Return everything about a session.
+
+        A client asks for the exit code as soon as its stream has ended. The monitor, who serves the stream, told of the
+        exit before: what it told is taken in first.
+        """
         one = self.get(id)
+        if one.running and one.container.run is not None:
+            await one.container.run.monitor.sync()
         body = one.body
         return schema.ExecInspect(
             id=one.id,
