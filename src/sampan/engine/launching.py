@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from sampan.engine.container import Container
     from sampan.engine.core import Core
     from sampan.runtime.supervisor import Attachment
-    from sampan.storage.snapshots import Mounted
 
 
 def log_path(directory: Path, container_id: str) -> Path:
@@ -23,8 +22,8 @@ def log_path(directory: Path, container_id: str) -> Path:
     return directory / f"{container_id}-json.log"
 
 
-def prepare(core: Core, container: Container, attachments: list[Attachment]) -> tuple[Launch, Mounted]:
-    """Make all that a start needs; the launch owns the mount's root, the caller closes its lock.
+def prepare(core: Core, container: Container, attachments: list[Attachment]) -> Launch:
+    """Make all that a start needs; the launch owns the mount.
 
     Raises BadParameter and its like, SnapshotBusy, OSError; then nothing is left mounted.
     """
@@ -37,7 +36,7 @@ def prepare(core: Core, container: Container, attachments: list[Attachment]) -> 
     core.directories.write(container.id, written)
     size = stored.host.console_size
     mounted = core.snapshots.mount(container.id, volatile=stored.host.auto_remove)
-    launch = Launch(
+    return Launch(
         id=container.id,
         bundle=directory / "bundle",
         run_dir=core.run_dir(container.id),
@@ -48,8 +47,8 @@ def prepare(core: Core, container: Container, attachments: list[Attachment]) -> 
         stdin_once=stored.config.stdin_once,
         attach=attachments,
         console_size=(size[0], size[1]) if stored.config.tty and any(size) else None,
+        lock=mounted.lock,
     )
-    return launch, mounted
 
 
 def _log(container: Container, directory: Path) -> LogConfig:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import time
 from typing import TYPE_CHECKING, Final
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from sampan.engine.contracts import Actor
     from sampan.engine.core import Core
     from sampan.runtime.supervisor import Attachment, Exit, Launch, Monitor
-    from sampan.storage.snapshots import Mounted
 
 STOP_GRACE_S: Final = 10.0  # seconds from the stop signal to SIGKILL, where nobody says otherwise
 KILL_GRACE_S: Final = 10.0  # seconds for SIGKILL to have its effect before an error is told
@@ -80,20 +78,19 @@ class Lifecycle:
         core = self._core
         attachments, container.pending = container.pending, []
         with _Closing(attachments):
-            launch, mounted = await self._prepare(container, attachments)
+            launch = await self._prepare(container, attachments)
             began = State(status="running", started=time.time_ns(), finished=container.state.finished)
             written = core.rows.set_state(container.id, encode(began), core.host.boot_id)
             try:
                 monitor = await core.supervisor.launch(launch)
             finally:
-                os.close(mounted.lock)
                 await core.durable(written)
         began.started = monitor.started_at_ns or began.started
         container.state = began
         self.watch(container, monitor)
         core.container_event(container, "start")
 
-    async def _prepare(self, container: Container, attachments: list[Attachment]) -> tuple[Launch, Mounted]:
+    async def _prepare(self, container: Container, attachments: list[Attachment]) -> Launch:
         """Prepare the launch; the monitor of a run that has just ended may hold the root a moment longer."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + BUSY_WAIT_S

@@ -11,13 +11,12 @@ Needs nobody: sampand may die and come back at any moment; what it must know is 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
 import sys
 import time
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from sampan.linux import process
 from sampan.logs.writer import LogWriter, NullWriter
@@ -32,7 +31,6 @@ from sampan.runtime.streams import Sink, Streams
 from sampan.runtime.wire import Message
 
 _LOCK_POLL_S: Final = 0.001
-_KINDS: Final = {"user", "pid", "mount", "network", "ipc", "uts", "cgroup", "time"}
 
 
 class Prepared:
@@ -75,6 +73,7 @@ class Monitor:
         self._slave = -1
         self._failure: Message | None = None
         self._step = ""
+        self._notes = -1
         self._ready = False
         self._exit: Message | None = None
         self._followers: dict[int, _Follower] = {}
@@ -121,18 +120,16 @@ class Monitor:
 
     def _start(self) -> None:
         """Fork init and make its control group while it builds the container; then let it go on."""
-        with open(f"{self._request['bundle']}/config.json", "rb") as file:
-            spec = json.loads(file.read())
-        linux, layout = spec.get("linux") or {}, self._prepared.layout
+        layout = self._prepared.layout
         self._step = "control group"
-        group = cgroups.plan(layout, linux["cgroupsPath"])
-        job = self._job(spec, group)
+        group = cgroups.plan(layout, self._request["cgroup"]["path"])
+        job = self._job(group)
         self._group = group
         if layout.unified:  # init is born in its group, which then must be there
-            self._make_group(group, linux)
+            self._make_group(group)
         status = self._fork_init(job)
         if not layout.unified:
-            self._make_group(group, linux)
+            self._make_group(group)
             group.attach(self._init)
         with contextlib.suppress(BrokenPipeError):  # it has failed already, and said why
             wire.send(status, {"go": 1})
@@ -142,12 +139,14 @@ class Monitor:
         self._loop.watch(status.fileno(), READ, self._init_spoke)
         self._loop.on_exit(self._init, self._init_ended)
 
-    def _make_group(self, group: Group, linux: dict[str, Any]) -> None:
-        cgroups.create(self._prepared.layout, group, linux["cgroupsPath"], linux.get("resources") or {})
+    def _make_group(self, group: Group) -> None:
+        wanted = self._request["cgroup"]
+        self._step = "control group"
+        cgroups.create(self._prepared.layout, group, wanted["path"], wanted["resources"])
         self._write_state()
 
-    def _job(self, spec: dict[str, Any], group: Group) -> init.Job:
-        job = init.Job(spec, self._root, self._run_dir)
+    def _job(self, group: Group) -> init.Job:
+        job = init.Job(self._request["bundle"], self._root, self._run_dir)
         job.rights.available = self._prepared.capabilities
         job.size = self._request.get("size")
         if not self._prepared.layout.unified:
@@ -158,8 +157,8 @@ class Monitor:
         for name, descriptor in self._descriptors.items():
             if name.startswith("tree:"):
                 job.trees[int(name[5:])] = descriptor
-        for entry in (spec.get("linux") or {}).get("namespaces") or []:
-            if entry.get("path") and entry["type"] in _KINDS:
+        for entry in self._request["namespaces"]:
+            if entry.get("path"):
                 job.namespaces[entry["type"]] = os.open(entry["path"], os.O_RDONLY | os.O_CLOEXEC)
         return job
 
@@ -168,9 +167,10 @@ class Monitor:
         pid_namespace = job.namespaces.pop("pid", None)
         if pid_namespace is not None:
             process.setns(pid_namespace, process.CLONE_NEWPID)
-        elif any(entry["type"] == "pid" for entry in job.spec["linux"].get("namespaces") or []):
+        elif any(entry["type"] == "pid" for entry in self._request["namespaces"]):
             process.unshare(process.CLONE_NEWPID)  # for init and, later, for the exec sessions
         ours, theirs = wire.pair()
+        self._notes, job.notes = os.pipe2(os.O_CLOEXEC)
         pipes = self._make_pipes(job)
         cgroup = self._group.descriptor() if self._prepared.layout.unified and self._group is not None else None
         self._init = process.clone3(cgroup=cgroup)
@@ -178,6 +178,7 @@ class Monitor:
             ours.close()
             init.main(job, theirs)
         theirs.close()
+        os.close(job.notes)
         if cgroup is not None:
             os.close(cgroup)
         self._own_pipes(job, pipes)
@@ -229,8 +230,6 @@ class Monitor:
                 self._started()
             return False
         message, descriptors = received
-        if "step" in message:
-            self._step = message["step"]
         if "terminal" in message:
             self._own_terminal(descriptors[0])
         if "ready" in message:
@@ -241,15 +240,14 @@ class Monitor:
 
     def _own_terminal(self, master: int) -> None:
         self._master = master
-        self._slave = open_peer(
-            master
-        )  # as long as it is open, reading never ends early because the program closed its own
+        self._slave = open_peer(master)  # while it is open, a program that closes its own does not end our reading
         self._streams.add_output(master, "stdout")
         if self._request["open_stdin"]:
             self._streams.set_stdin(master)
 
     def _started(self) -> None:
         self._started_ns = time.time_ns()
+        os.close(self._notes)
         records.mark_started(self._run_dir, self._started_ns)
         self._channels.tell(self._state("started"))
 
@@ -288,13 +286,14 @@ class Monitor:
             "oom": False,
             "started": self._started_ns > 0 or (self._ready and self._failure is None),
             "finished_ns": time.time_ns(),
-            "step": self._step,
+            "step": "",
             "error": "",
         }
         if self._failure is not None:
             record |= {"code": self._failure["code"], "error": self._failure["failed"], "step": self._failure["step"]}
         elif not record["started"]:
             record |= {"error": f"init was killed by signal {-code}" if code < 0 else "init ended", "code": FAILED}
+            record["step"] = os.read(self._notes, 65536).decode().rstrip("\n").rpartition("\n")[2]
         self._end(record)
 
     def _give_up(self, error: str) -> None:
@@ -323,6 +322,8 @@ class Monitor:
                 self._group.remove()
         os.close(self._lock)  # nothing is left to watch over; a next start need not wait for slow clients of this one
         os.close(self._root)
+        if "lock" in self._descriptors:
+            os.close(self._descriptors["lock"])  # now, and not before, the root may be mounted again
 
     def _kill_group(self, group: Group) -> None:
         """Kill what the first process left: nothing where it had a pid namespace, much perhaps where it had none."""

@@ -70,6 +70,7 @@ class Launch:
     Attributes:
         spec: the OCI configuration, written to ``bundle``/config.json.
         root: descriptor of the detached mount of the root; launch closes it.
+        lock: descriptor that holds the root's snapshot, if any; launch closes it, the monitor keeps it with the root.
         console_size: (height, width) of the terminal, if known.
     """
 
@@ -83,6 +84,7 @@ class Launch:
     stdin_once: bool = False
     attach: list[Attachment] = field(default_factory=list)
     console_size: tuple[int, int] | None = None
+    lock: int = -1
 
 
 class Supervisor:
@@ -154,6 +156,8 @@ class Supervisor:
             StartFailed: with the step, Docker's text and the exit code; nothing is left but the log.
         """
         with contextlib.ExitStack() as stack:
+            if launch.lock >= 0:
+                stack.callback(os.close, launch.lock)
             stack.callback(os.close, launch.root)
             try:
                 request, descriptors = await asyncio.to_thread(self._prepare, launch, stack)
@@ -180,13 +184,16 @@ class Supervisor:
         launch.bundle.mkdir(mode=0o700, parents=True, exist_ok=True)
         (launch.bundle / "config.json").write_bytes(msgspec.json.encode(launch.spec))
         descriptors = {"root": launch.root}
+        if launch.lock >= 0:
+            descriptors["lock"] = launch.lock
         for index, entry in enumerate(launch.spec.get("mounts") or []):
             options = entry.get("options") or []
             if entry.get("type") == "bind" or "bind" in options or "rbind" in options:
                 tree = mount.open_tree(entry["source"], recursive="bind" not in options)
                 descriptors[f"tree:{index}"] = tree
                 stack.callback(os.close, tree)
-        program = self._filter((launch.spec.get("linux") or {}).get("seccomp"))
+        linux = launch.spec.get("linux") or {}
+        program = self._filter(linux.get("seccomp"))
         if program:
             descriptors["seccomp"] = wire.memory_file(program)
             stack.callback(os.close, descriptors["seccomp"])
@@ -194,6 +201,8 @@ class Supervisor:
             "id": launch.id,
             "run_dir": str(launch.run_dir),
             "bundle": str(launch.bundle),
+            "cgroup": {"path": linux["cgroupsPath"], "resources": linux.get("resources") or {}},
+            "namespaces": linux.get("namespaces") or [],
             "log": msgspec.to_builtins(launch.log),
             "terminal": bool(launch.spec["process"].get("terminal")),
             "open_stdin": launch.open_stdin,
