@@ -123,8 +123,6 @@ class Carrier:
             # The other side closed: the output's end tells everything.
             self._session.debug(f"Error sendStdin: {error}")
         finally:
-            if not self._output or self._detached:
-                self._restore()
             self._input_lock.release()
 
     def _copy_input(self) -> None:
