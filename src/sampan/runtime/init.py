@@ -3,17 +3,19 @@
 It is forked by the monitor into the container's pid namespace and talks to it over ``status``, a channel that exec
 closes:
 
-    init → monitor   {"step": name}                         what is being done, for the report if init dies of it
-                     {"terminal": 1} + master               the pseudo terminal is made
+    init → monitor   {"terminal": 1} + master               the pseudo terminal is made
                      {"failed": text, "step": …, "code": …} and exit
                      {"ready": 1}                           exec is next; the end of file without "failed": done
     monitor → init   {"go": 1}                              the control group is entered: the program may come
+
+What it is doing it notes in a pipe that nobody reads, unless it dies of it.
 
 Source. The OCI runtime specification, runtime.md "Lifecycle", config-linux.md.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -44,8 +46,9 @@ _IFF_UP: Final = 1
 class Job:
     """What the monitor hands to init: the bundle and the open things that go with it."""
 
-    def __init__(self, spec: Spec, root: int, run_dir: str) -> None:
-        self.spec = spec
+    def __init__(self, bundle: str, root: int, run_dir: str) -> None:
+        self.bundle = bundle
+        self.spec: Spec = {}  # read by init itself: what is read here is no weight on the monitor
         self.root = root
         self.run_dir = run_dir
         self.trees: dict[int, int] = {}  # index in spec["mounts"] → detached tree
@@ -54,6 +57,7 @@ class Job:
         self.rights = payload.Rights()
         self.stdio: tuple[int, int, int] = (-1, -1, -1)
         self.size: tuple[int, int] | None = None
+        self.notes = -1  # where to note the steps
 
 
 def main(job: Job, status: socket.socket) -> NoReturn:
@@ -64,8 +68,10 @@ def main(job: Job, status: socket.socket) -> NoReturn:
         process.set_dumpable(on=False)
         os.setsid()
         os.umask(0)  # modes of devices and directories are meant as they are written
+        with open(f"{job.bundle}/config.json", "rb") as file:
+            job.spec = json.loads(file.read())
         for step, action in _steps(job, status):
-            wire.send(status, {"step": step})
+            os.write(job.notes, step.encode() + b"\n")
             action()
         step = "exec"
         payload.become_program(job.spec["process"], job.rights, job.root, status)

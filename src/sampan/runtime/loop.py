@@ -16,8 +16,13 @@ Handler = Callable[[int], None]  # called with the events that came
 ChildHandler = Callable[[int, int], None]  # called with pid and wait status
 
 
+def hear_children() -> None:
+    """Have SIGCHLD written to the loop's descriptor, in this process and in those that it forks."""
+    signal.signal(signal.SIGCHLD, _nothing)
+
+
 class Loop:
-    """Calls handlers as their descriptors become ready, until `stop`."""
+    """Calls handlers as their descriptors become ready, until `stop`. Needs `hear_children`, once, before."""
 
     def __init__(self) -> None:
         self._poll = select.epoll()
@@ -27,7 +32,6 @@ class Loop:
         self._deferred: list[Callable[[], None]] = []
         self._wake, notify = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(notify, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, _nothing)
         self.watch(self._wake, READ, self._reap)
 
     def watch(self, descriptor: int, events: int, handler: Handler) -> None:

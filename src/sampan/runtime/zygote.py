@@ -21,7 +21,7 @@ from typing import Final
 
 from sampan.linux import mount, process, syscall
 from sampan.runtime import cgroups, guard, monitor, wire
-from sampan.runtime.loop import READ, Loop
+from sampan.runtime.loop import READ, Loop, hear_children
 
 _VIEW_MADE: Final = "--view-made"
 _PROGRAM: Final = (
@@ -83,6 +83,7 @@ class Zygote:
         syscall.prepare()
         self._channel = channel
         self._monitors: dict[int, str] = {}
+        hear_children()
         self._loop = Loop()
         self._dynmods = -1
         self._prepared = monitor.Prepared()
@@ -113,7 +114,7 @@ class Zygote:
         self._fork(request, descriptors)
 
     def _fork(self, request: wire.Message, descriptors: list[int]) -> None:
-        pid = os.fork()
+        pid = process.clone3()  # what os.fork would do besides is for threads, and there are none
         if not pid:
             process.close_all_but([0, 1, 2, *descriptors])
             monitor.main(self._prepared, request, descriptors)
