@@ -10,17 +10,17 @@ from typing import Final
 from sampan.engine.errors import BadParameter
 
 SECOND: Final = 1_000_000_000  # nanoseconds
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?", re.IGNORECASE)
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)b?", re.IGNORECASE)
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _STAMP: Final = re.compile(r"(-?\d+)(?:\.(\d{1,9})\d*)?")
 
 
 def parse_size(text: str) -> int:
-    """Return bytes of ``10m``, ``1.5GB``, ``4096``; powers of 1024 as for memory. Raises BadParameter."""
+    """Return bytes of ``10m``, ``1.5GB``, ``4096``; powers of 1000, as Docker reads log sizes. Raises BadParameter."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise BadParameter(f"invalid size: '{text}'")
-    return int(float(match[1]) * 1024 ** _POWERS[match[2].lower()])
+    return int(float(match[1]) * 1000 ** _POWERS[match[2].lower()])
 
 
 def parse_timestamp(text: str) -> int:

@@ -52,9 +52,11 @@ class Database:
         self._readers: list[sqlite3.Connection] = []
         self._readers_lock = threading.Lock()
         self._closed = False
-        connection = self._connect()
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
-            _migrate(connection, path)
+            found = _check_version(connection, path)
+            _set_modes(connection)
+            _migrate(connection, found)
         except BaseException:
             connection.close()
             raise
@@ -97,9 +99,7 @@ class Database:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
+        _set_modes(connection)
         return connection
 
     def _run(self, connection: sqlite3.Connection) -> None:
@@ -165,10 +165,21 @@ def _commit(connection: sqlite3.Connection, batch: list[_Write]) -> None:
         item.answer()
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    found = connection.execute("PRAGMA user_version").fetchone()[0]
+def _check_version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the file's version, before anything in it is touched."""
+    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if found > len(MIGRATIONS):
         raise NewerDatabase(path, found, len(MIGRATIONS))
+    return found
+
+
+def _set_modes(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _migrate(connection: sqlite3.Connection, found: int) -> None:
     for number, script in enumerate(MIGRATIONS[found:], start=found + 1):
         # executescript takes no part in a transaction of ours, so the script carries its own.
         connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")

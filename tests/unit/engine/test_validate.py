@@ -1,0 +1,156 @@
+"""What creation refuses. The texts are those that dockerd 26.1 gave for the same body."""
+
+import pytest
+
+from sampan.api import schema
+from sampan.engine import validate
+from sampan.engine.errors import BadParameter, EngineError, NoNetworksYet, Unsupported
+
+from .conftest import machine, settings, stored
+
+HOST_REFUSALS = [
+    ({"Memory": 1}, "Minimum memory limit allowed is 6MB"),
+    ({"Memory": -1}, "Minimum memory limit allowed is 6MB"),
+    ({"MemorySwap": 10}, "You should always set the Memory limit when using Memoryswap limit, see usage"),
+    ({"Memory": 104857600, "MemorySwap": 10}, "Minimum memoryswap limit should be larger than memory limit, see usage"),
+    ({"NanoCpus": -1}, "Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available"),
+    ({"NanoCpus": 999000000000}, "Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available"),
+    ({"NanoCpus": 10**9, "CpuQuota": 5000}, "Conflicting options: Nano CPUs and CPU Quota cannot both be set"),
+    ({"CpusetCpus": "99"}, "Requested CPUs are not available - requested 99, available: 0-1"),
+    ({"CpusetCpus": "a"}, "Invalid value a for cpuset cpus: invalid format: a"),
+    ({"CpuPeriod": 1}, "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"),
+    ({"MemorySwappiness": 200}, "Invalid value: 200, valid memory swappiness range is 0-100"),
+    ({"OomScoreAdj": 9999}, "Invalid value 9999, range for oom score adj is [-1000, 1000]"),
+    ({"ShmSize": -1}, "SHM size can not be less than 0"),
+    ({"PidMode": "foo"}, "invalid PID mode: foo"),
+    ({"IpcMode": "foo"}, "invalid IPC mode: foo"),
+    ({"UTSMode": "foo"}, "invalid UTS mode: foo"),
+    ({"CgroupnsMode": "foo"}, "invalid cgroup namespace mode: foo"),
+    ({"Runtime": "foo"}, "unknown or invalid runtime name: foo"),
+    ({"RestartPolicy": {"Name": "foo"}},
+     "invalid restart policy: unknown policy 'foo'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"),
+    ({"RestartPolicy": {"Name": "always"}, "AutoRemove": True},
+     "can't create 'AutoRemove' container with restart policy"),
+    ({"LogConfig": {"Type": "foo"}}, 'error looking up logging plugin foo: plugin "foo" not found'),
+    ({"LogConfig": {"Type": "json-file", "Config": {"foo": "1"}}}, "unknown log opt 'foo' for json-file log driver"),
+    ({"ExtraHosts": ["x"]}, 'bad format for add-host: "x"'),
+    ({"Tmpfs": {"x": ""}}, "invalid mount path: 'x' mount path must be absolute"),
+    ({"Binds": ["/a:/b", "/c:/b"]}, "Duplicate mount point: /b"),
+    ({"Binds": ["/a:/b:zz"]}, "invalid mode: zz"),
+    ({"Binds": ["/a:/b:ro,rw"]}, "invalid mode: ro,rw"),
+    ({"Binds": ["/a:/b:c:d"]}, "invalid volume specification: '/a:/b:c:d'"),
+    ({"Binds": ["/a:b"]}, ("invalid volume specification: '/a:b': invalid mount config for type \"bind\": "
+     "invalid mount path: 'b' mount path must be absolute")),
+    ({"Binds": ["/a:/"]}, ("invalid volume specification: '/a:/': invalid mount config for type \"bind\": "
+     "invalid specification: destination can't be '/'")),
+    ({"Mounts": [{"Type": "bind", "Source": "/nono", "Target": "/x"}]},
+     'invalid mount config for type "bind": bind source path does not exist: /nono'),
+    ({"Mounts": [{"Type": "foo", "Source": "/nono", "Target": "/x"}]},
+     'invalid mount config for type "foo": mount type unknown'),
+    ({"DeviceCgroupRules": ["x"]}, "invalid device cgroup rule format: 'x'"),
+    ({"Ulimits": [{"Name": "nofile", "Hard": 1, "Soft": 2}]},
+     "ulimit soft limit must be less than or equal to hard limit: 2 > 1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("host", "text"), HOST_REFUSALS)
+def test_a_host_config_is_refused(host: dict[str, object], text: str) -> None:
+    with pytest.raises((EngineError, ValueError)) as caught:
+        stored(host)
+    assert str(caught.value) == text
+    assert caught.value.status == 400  # type: ignore[attr-defined,union-attr]
+
+
+CONFIG_REFUSALS = [
+    ({"WorkingDir": "rel"}, "the working directory 'rel' is invalid, it needs to be an absolute path"),
+    ({"StopSignal": "FOO"}, "invalid signal: FOO"),
+    ({"Env": ["=x"]}, "invalid environment variable: =x"),
+    ({"Env": ["", "B"]}, "invalid environment variable: "),
+    ({"Healthcheck": {"Test": ["CMD"], "Interval": 1}}, "Interval in Healthcheck cannot be less than 1ms"),
+]
+
+
+@pytest.mark.parametrize(("config", "text"), CONFIG_REFUSALS)
+def test_a_config_is_refused(config: dict[str, object], text: str) -> None:
+    with pytest.raises(BadParameter) as caught:
+        validate.check_config(schema.convert(config, schema.ContainerConfig))
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize("mode", ["", "default", "bridge", "container:x"])
+def test_networks_that_are_not_there_yet(mode: str) -> None:
+    with pytest.raises(NoNetworksYet, match=r"--network none .* or --network host"):
+        stored({"NetworkMode": mode})
+
+
+@pytest.mark.parametrize("host", [{"Init": True}, {"RestartPolicy": {"Name": "always"}}, {"VolumesFrom": ["x"]}])
+def test_what_would_silently_do_nothing_is_refused(host: dict[str, object]) -> None:
+    with pytest.raises(Unsupported):
+        stored(host)
+
+
+def test_volumes_are_refused_with_what_to_do() -> None:
+    with pytest.raises(BadParameter, match="no volumes yet; mount a directory of the host"):
+        stored({"Binds": ["data:/data"]})
+    with pytest.raises(BadParameter, match="use absolute path"):
+        stored({"Binds": ["a/b:/data"]})
+
+
+def test_defaults_are_filled_in() -> None:
+    host = stored({"Memory": 64 << 20, "PidsLimit": 0, "MemorySwappiness": -1}).host
+    assert host.shm_size == 67108864
+    assert host.memory_swap == 128 << 20
+    assert host.pids_limit is None and host.memory_swappiness is None
+    assert (host.ipc_mode, host.cgroupns_mode, host.restart_policy.name) == ("private", "host", "no")
+    assert (host.log_config.type, host.log_config.config) == ("json-file", {})
+    assert host.masked_paths and host.readonly_paths
+
+
+def test_the_cgroup_namespace_is_private_on_version_2() -> None:
+    host = schema.HostConfig(network_mode="none")
+    validate.settle(schema.ContainerConfig(), host, machine(cgroup_version=2), settings())
+    assert host.cgroupns_mode == "private"
+
+
+def test_the_daemons_log_options_hold_where_nothing_was_asked() -> None:
+    host = schema.HostConfig(network_mode="none")
+    validate.settle(schema.ContainerConfig(), host, machine(), settings(log_opts={"max-size": "1m"}))
+    assert host.log_config.config == {"max-size": "1m"}
+
+
+def test_an_oom_killer_that_is_off_without_a_limit_earns_a_warning() -> None:
+    host = schema.HostConfig(network_mode="none", oom_kill_disable=True)
+    warnings = validate.settle(schema.ContainerConfig(), host, machine(), settings())
+    assert warnings == [
+        (
+            "OOM killer is disabled for the container, but no memory limit is set, "
+            "this can result in the system running out of resources."
+        )
+    ]
+
+
+SIGNALS = [("9", 9), ("KILL", 9), ("SIGTERM", 15), ("sigterm", 15), ("RTMIN+3", 37), ("SIGRTMAX-1", 63), ("64", 64)]
+
+
+@pytest.mark.parametrize(("text", "number"), SIGNALS)
+def test_a_signal(text: str, number: int) -> None:
+    assert validate.parse_signal(text) == number
+
+
+@pytest.mark.parametrize("text", ["0", "65", "FOO", "-1", ""])
+def test_a_signal_that_is_none(text: str) -> None:
+    with pytest.raises(BadParameter, match="invalid signal"):
+        validate.parse_signal(text)
+
+
+LIMITS = [
+    ({}, (10_000_000, 3)),
+    ({"max-size": "10m"}, (10_000_000, 3)),
+    ({"max-size": "1k", "max-file": "1"}, (1000, 1)),
+    ({"max-size": "-1"}, (-1, 3)),
+]
+
+
+@pytest.mark.parametrize(("options", "wanted"), LIMITS)
+def test_log_limits(options: dict[str, str], wanted: tuple[int, int]) -> None:
+    assert validate.log_limits(options) == wanted
