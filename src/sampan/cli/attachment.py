@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from sampan.api.client.errors import ClientError
 from sampan.cli.signals import SignalWatch
 from sampan.cli.streams import Carrier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sampan.api.client.client import Waiting
     from sampan.cli.session import Session
 
 
 def watch_signals(session: Session, container: str, *, forward: bool, tty: bool) -> SignalWatch:
     """Start to pass signals on to `container` (if `forward`) and to follow the terminal's size (if `tty`)."""
-    from sampan.api.client.errors import ClientError
-
     client = session.second_client()
 
     def kill(name: str) -> None:
@@ -23,20 +24,27 @@ def watch_signals(session: Session, container: str, *, forward: bool, tty: bool)
         except (ClientError, OSError) as error:
             session.debug(f"Error sending signal: {error}")
 
+    resize = resizer(session, lambda height, width: client.resize_container(container, height, width))
+    watch = SignalWatch(kill if forward else None, resize if tty and session.is_terminal(1) else None)
+    watch.start()
+    return watch
+
+
+def resizer(session: Session, change: Callable[[int, int], None]) -> Callable[[], bool]:
+    """A function that tells `change` our terminal's height and width, and says whether that went well."""
+
     def resize() -> bool:
         height, width = session.terminal_size()
         if not (height or width):
             return True
         try:
-            client.resize_container(container, height, width)
+            change(height, width)
         except (ClientError, OSError) as error:
             session.debug(f"Error resize: {error}")
             return False
         return True
 
-    watch = SignalWatch(kill if forward else None, resize if tty and session.is_terminal(1) else None)
-    watch.start()
-    return watch
+    return resize
 
 
 def resize_failed(session: Session) -> None:
@@ -46,8 +54,6 @@ def resize_failed(session: Session) -> None:
 
 def exit_code(session: Session, waiting: Waiting) -> int:
     """Block until the container has ended, and return its code; 125 when that could not be learnt."""
-    from sampan.api.client.errors import ClientError
-
     try:
         answer = waiting.result()
     except (ClientError, OSError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sampan.api.client.errors import ClientError, ConnectionFailed
+from sampan.api.client.errors import ConnectionFailed
 from sampan.cli.container_flags import ENV
 from sampan.cli.errors import CommandError, ExitStatus
 from sampan.cli.kinds import BOOL, LIST, STRING
@@ -33,6 +33,7 @@ def execute(session: Session, arguments: Arguments) -> int:
 
 
 def _carry(session: Session, exec_id: str, body: dict[str, Any], start: dict[str, Any]) -> int:
+    from sampan.cli.attachment import resize_failed, resizer
     from sampan.cli.signals import SignalWatch
     from sampan.cli.streams import Carrier, Detached
 
@@ -42,21 +43,9 @@ def _carry(session: Session, exec_id: str, body: dict[str, Any], start: dict[str
     carrier.start()
     if body["Tty"] and session.is_terminal(0):
         client = session.second_client()
-
-        def resize() -> bool:
-            height, width = session.terminal_size()
-            if not (height or width):
-                return True
-            try:
-                client.resize_exec(exec_id, height, width)
-            except (ClientError, OSError) as error:
-                session.debug(f"Error resize: {error}")
-                return False
-            return True
-
-        watch = SignalWatch(None, resize)
+        watch = SignalWatch(None, resizer(session, lambda height, width: client.resize_exec(exec_id, height, width)))
         watch.start()
-        watch.resize_now(lambda: session.error_line("failed to resize tty, using default size"))
+        watch.resize_now(lambda: resize_failed(session))
     try:
         carrier.finish()
     except Detached as detached:
