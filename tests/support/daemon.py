@@ -107,12 +107,17 @@ class Sampand:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(STOP_S)
 
+    def own(self) -> list[Process]:
+        """Its own processes and its predecessors': daemon, zygotes, monitors; not what runs in containers."""
+        mark, home = self.mark.encode(), str(self.home)
+        others = (p for p in everything() if p.pid != os.getpid())
+        return [p for p in others if mark in p.environment() or home in p.command()]
+
     def family(self) -> list[Process]:
-        """The processes started by it or its predecessors, with what descends from them (containers)."""
-        mark = self.mark.encode()
-        marked = [p for p in everything() if p.pid != os.getpid() and mark in p.environment()]
-        below = [child for p in marked for child in descendants(p.pid)]
-        return list({p.pid: p for p in [*marked, *below]}.values())
+        """Its own processes with what descends from them (containers)."""
+        own = self.own()
+        below = [child for p in own for child in descendants(p.pid)]
+        return list({p.pid: p for p in [*own, *below]}.values())
 
     def remember(self) -> None:
         """Note its processes now, to look for them at the end."""
@@ -120,11 +125,11 @@ class Sampand:
 
     def zygote(self) -> Process | None:
         """The zygote, known by its name among this daemon's own processes."""
-        return next((p for p in self.family() if p.comm == "sampan-zygote" and p.state != "Z"), None)
+        return next((p for p in self.own() if p.comm == "sampan-zygote" and p.state != "Z"), None)
 
     def monitors(self) -> list[Process]:
         """The monitors, known likewise."""
-        return [p for p in self.family() if p.comm.startswith("sampan-mon") and p.state != "Z"]
+        return [p for p in self.own() if p.comm.startswith("sampan-mon") and p.state != "Z"]
 
     def end(self) -> list[str]:
         """Remove every container, end the daemon, and say what is left."""

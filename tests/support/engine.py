@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,7 +95,7 @@ class Engine:
         return self._call([str(Path(sys.executable).with_name("sampan")), *args], stdin, timeout, None)
 
     def _call(self, argv: Sequence[str], stdin: bytes | None, timeout: float, env: Mapping[str, str] | None) -> Answer:
-        given = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
+        given: dict[str, Any] = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
         done = subprocess.run(
             argv, capture_output=True, env={**self.environment, **(env or {})}, timeout=timeout, check=False, **given
         )

@@ -80,7 +80,10 @@ def save_archive(layers: Iterable[bytes], config: dict[str, object], tags: list[
 
 def busybox_archive() -> Path:
     """The cached archive of BUSYBOX, made as `docker save` makes them."""
-    config = {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], "Cmd": ["sh"]}
+    config: dict[str, object] = {
+        "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+        "Cmd": ["sh"],
+    }
     key = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
 
     def make(path: Path) -> None:
