@@ -1,8 +1,10 @@
 """Known ways out of a container, tried by programs that do what the published exploits do, short of the damage."""
 
+import io
 import os
 import shutil
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -77,11 +79,6 @@ def test_cve_2024_21626_a_leaked_descriptor_as_working_directory(
         assert "of the host" not in answer.out, f"{place}: {answer}"
 
 
-MASKED = (
-    "cat /proc/keys | head -c 64 | wc -c; stat -c %t,%T /proc/keys /proc/timer_list; (: >>/proc/keys) && echo opened"
-)
-
-
 @pytest.mark.parametrize("target", ["/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/self/exe"])
 @pytest.mark.parametrize("name", ["null", "console", "zero", "pts"])
 def test_cve_2025_31133_links_in_place_of_devices(engine: Engine, tmp_path: Path, name: str, target: str) -> None:
@@ -131,9 +128,6 @@ def test_cve_2021_30465_an_image_whose_mount_points_are_links(
 
 def _link(name: str, target: str) -> bytes:
     """A layer in which ``name`` is a link to ``target``."""
-    import io
-    import tarfile
-
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         info = tarfile.TarInfo(name)
