@@ -53,7 +53,11 @@ class Containers:
 
     async def kill(self, ref: str, *, signal: str | None, by: Actor) -> None:
         """Send a signal; SIGKILL if none is given."""
-        await self._core.run(self.lifecycle.kill(self._core.catalog.get(ref), signal, by))
+        try:
+            container = self._core.catalog.get(ref)
+        except EngineError as error:
+            raise error.within(f"cannot kill container: {ref}: ") from None
+        await self._core.run(self.lifecycle.kill(container, signal, by))
 
     async def remove(
         self,

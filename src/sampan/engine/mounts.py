@@ -209,7 +209,7 @@ def tmpfs_options(text: str) -> list[str]:
     for word in asked:
         key, equals, _value = word.partition("=")
         if not (word in _TMPFS_FLAGS or (equals and key in _TMPFS_VALUES)):
-            raise BadParameter(f'invalid tmpfs option ["{word}"]')
+            raise BadParameter(f'invalid tmpfs option "{word}"')
     given_up = {_OPPOSITES[word] for word in asked if word in _OPPOSITES}
     return [word for word in _TMPFS_DEFAULTS if word not in given_up and word not in asked] + asked
 
@@ -251,6 +251,7 @@ def combine(defaults: Iterable[OciMount], own: Iterable[UserMount], files: Itera
     ]
 
 
-def file_mount(source: str, destination: str) -> OciMount:
+def file_mount(source: str, destination: str, *, readonly: bool) -> OciMount:
     """Return the bind of one of the engine's files (hosts, hostname, resolv.conf)."""
-    return _mount(destination, "bind", source, "rbind", "rprivate")
+    access = ("ro",) if readonly else ()
+    return _mount(destination, "bind", source, "rbind", *access, "rprivate")

@@ -58,7 +58,7 @@ def build(container: Container, files: Path, host: Host, cgroup_parent: str = ""
         "process": process(stored, host),
         "root": {"path": "rootfs", "readonly": stored.host.readonly_rootfs},
         "mounts": mounts.combine(
-            mounts.default_mounts(stored.host), mounts.user_mounts(stored.host), _file_mounts(files)
+            mounts.default_mounts(stored.host), mounts.user_mounts(stored.host), _file_mounts(stored, files)
         ),
         "linux": _linux(container, host, own, cgroup_parent),
     }
@@ -71,8 +71,9 @@ def build(container: Container, files: Path, host: Host, cgroup_parent: str = ""
     return spec
 
 
-def _file_mounts(files: Path) -> list[Oci]:
-    return [mounts.file_mount(str(files / name), destination) for name, destination in FILES.items()]
+def _file_mounts(stored: Stored, files: Path) -> list[Oci]:
+    readonly = stored.host.readonly_rootfs
+    return [mounts.file_mount(str(files / name), place, readonly=readonly) for name, place in FILES.items()]
 
 
 def process(stored: Stored, host: Host) -> Oci:

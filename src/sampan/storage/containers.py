@@ -45,6 +45,15 @@ class ContainerDirectories:
         with contextlib.suppress(FileExistsError):
             self.path(container_id).mkdir(mode=0o710)
 
+    def mark(self, container_id: str) -> None:
+        """Put an empty ``/.dockerenv`` into the writable layer: programs know by it that they are in a container.
+
+        An image that has something else in that place keeps it.
+        """
+        path = self.path(container_id) / "rw" / ".dockerenv"
+        with contextlib.suppress(OSError):
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o755))
+
     def write(self, container_id: str, files: Mapping[str, bytes]) -> None:
         """Write files by name. Not synced: each start writes them anew."""
         directory = self.path(container_id)
