@@ -62,6 +62,8 @@ def _mount(line: str) -> str:
         root, source, more = "/", "overlay", "rw"
     if kind in ("ext4", "xfs", "btrfs", "tmpfs") and point.startswith("/etc/"):
         root, kind, source, more = "<file>", "<host>", "<disk>", "rw"
+    if kind in ("sysfs", "tmpfs") and options.startswith("ro,"):
+        more = "…"  # a read-only mount; that its superblock is read-only too, or how large a mask is, changes nothing
     if kind.startswith("cgroup"):
         root = re.sub(r"^/.*<id>$", "/…<id>", root)
     more = ",".join(o for o in more.split(",") if not o.startswith(("inode64", "nr_inodes", "huge", "seclabel")))

@@ -50,6 +50,11 @@ class Terminal:
                 return match
             assert self._read(limit - time.monotonic()), f"{pattern!r} not in {self.output[self._seen :]!r}"
 
+    def read(self, timeout: float) -> bytes:
+        """Wait up to ``timeout`` seconds for output; everything printed so far."""
+        self._read(timeout)
+        return self.output
+
     def wait(self, timeout: float = 20.0) -> int:
         """Read to the end and return the exit code (128 + n for signal n)."""
         limit = time.monotonic() + timeout

@@ -27,6 +27,8 @@ ALLOWED: list[tuple[str, str, str, str]] = [
     ("*", "limits", "Max core file size", "likewise"),
     ("*", "limits", "Max locked memory", "likewise"),
     ("privileged", "dev", "", "a privileged container has the devices of its machine"),
+    ("*", "mounts", "/sys/fs/cgroup / ", "the tmpfs that holds the hierarchies of version 1 is read-only here"),
+    ("*", "writable", "/sys/fs/cgroup ", "likewise: nothing is to be made there"),
     ("*", "status1", "SigIgn", "busybox sh ignores SIGQUIT while it runs a script; a matter of the moment"),
 ]
 

@@ -1,5 +1,8 @@
 """Containers on a real pseudo-terminal: prompt, size, control keys, detaching."""
 
+import itertools
+import re
+
 from support.engine import Engine
 from support.images import BUSYBOX
 from support.processes import wait_for
@@ -25,8 +28,9 @@ def test_a_resize_arrives(engine: Engine) -> None:
     script = "trap 'stty size' WINCH; echo ready; while :; do sleep 0.1; done"
     with engine.terminal(*engine.marked("run", "-it", "--rm", BUSYBOX, "sh", "-c", script)) as screen:
         screen.expect(rb"ready\r\n")
-        screen.resize(40, 132)
-        screen.expect(rb"40 132\r\n")
+        # the client listens for SIGWINCH only a moment after its container has started: change until it has heard one
+        sizes = itertools.count(132)
+        wait_for(lambda: screen.resize(40, next(sizes)) or re.search(rb"\n40 \d+\r\n", screen.read(0.3)), "a new size")
 
 
 def test_control_c_interrupts(engine: Engine) -> None:
