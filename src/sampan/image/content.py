@@ -86,7 +86,8 @@ class Content:
         self.root = root
         self.ingest_root = root / "ingest"
         self._blobs = root / "blobs"
-        self.ingest_root.mkdir(parents=True, exist_ok=True)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.ingest_root.mkdir(exist_ok=True)
         (self._blobs / "sha256").mkdir(parents=True, exist_ok=True)
 
     def path(self, digest: str) -> Path:

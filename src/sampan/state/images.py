@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
 from sqlite3 import Connection
 from typing import TYPE_CHECKING, Final
 
+from sampan.image.errors import ImageError
 from sampan.image.rows import ImageRow, LayerRow
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ class SqlImageRows:
             )
             _name(connection, image.id, image.names, image.pinned)
 
-        self._database.write(write).result()
+        self._write(write)
 
     def name(self, image_id: str, names: Sequence[str], pinned: Sequence[str] = (), *, now_ns: int = 0) -> None:
         """Point names at an image; ``now_ns`` (if given) becomes the time when it was last tagged."""
@@ -62,16 +64,23 @@ class SqlImageRows:
             if now_ns:
                 connection.execute("UPDATE images SET added_ns = ? WHERE id = ?", (now_ns, image_id))
 
-        self._database.write(write).result()
+        self._write(write)
 
     def unname(self, names: Sequence[str]) -> None:
         """Forget names."""
         rows = [(name,) for name in names]
-        self._database.write(lambda c: c.executemany("DELETE FROM image_names WHERE name = ?", rows)).result()
+        self._write(lambda connection: connection.executemany("DELETE FROM image_names WHERE name = ?", rows))
 
     def delete(self, image_id: str) -> None:
         """Forget an image and its names."""
-        self._database.write(lambda c: c.execute("DELETE FROM images WHERE id = ?", (image_id,))).result()
+        self._write(lambda connection: connection.execute("DELETE FROM images WHERE id = ?", (image_id,)))
+
+    def _write(self, change: Callable[[Connection], object]) -> None:
+        """Make a change durable. Raises ImageError when the database can't take it (the disk is full)."""
+        try:
+            self._database.write(change).result()
+        except sqlite3.Error as error:
+            raise ImageError(f"cannot record the image: {error}") from error
 
 
 def _name(connection: Connection, image_id: str, names: Iterable[str], pinned: Iterable[str]) -> None:

@@ -32,7 +32,7 @@ class CopyDriver(Driver):
         """Keep snapshots below the data root. Layers of every flavour are readable."""
         super().__init__(root, flavour, frozenset(Flavour), (RW,))
 
-    def _fill(self, path: Path, names: Sequence[str]) -> None:
+    def _fill(self, path: Path, names: Sequence[str], *, fresh: bool) -> None:
         if os.path.lexists(path / COPIED):
             return
         target = path / RW

@@ -73,14 +73,15 @@ class Driver:
         """Make an active snapshot."""
         names = [hex_of(chain_id) for chain_id in parents]
         with self._active.lock:
+            fresh = key not in self._active
             top = names[-1] if names else None
             if self._layers.stack(top) != names[::-1]:
                 raise SnapshotMissing(f"the layers asked for {key} are not one stack")
             path = self._active.add(key, top, self._directories)
-        self._fill(path, names)
+        self._fill(path, names, fresh=fresh)
 
-    def _fill(self, path: Path, names: Sequence[str]) -> None:
-        """Give the writable layer of a new snapshot its content; ``names`` are the layers, bottom first."""
+    def _fill(self, path: Path, names: Sequence[str], *, fresh: bool) -> None:
+        """Give the writable layer its content; ``names`` are the layers, bottom first, ``fresh`` tells a first call."""
         raise NotImplementedError
 
     def discard(self, key: str) -> None:

@@ -20,6 +20,7 @@ from sampan.storage.snapshots import Mounted
 
 WORK: Final = "work"
 OPTIONS: Final = (("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off"))
+FLAGS: Final[dict[Flavour, tuple[str, ...]]] = {Flavour.TRUSTED: (), Flavour.USER: ("userxattr",)}
 SOURCE: Final = "overlay"  # what mountinfo shows as the source
 _FSCONFIG_LIMIT: Final = 255  # bytes of a value, fsconfig(2)
 
@@ -63,14 +64,18 @@ class OverlayDriver(Driver):
         """Keep snapshots below the data root. ``mounter`` is a DirectMounter unless the kernel is too old for it."""
         super().__init__(root, flavour, frozenset((flavour,)), (RW, WORK))
         self.mounter: Mounter = mounter or DirectMounter()
-        self._flags = ("userxattr",) if flavour is Flavour.USER else ()
+        self._flags = FLAGS[flavour]
 
-    def _fill(self, path: Path, names: Sequence[str]) -> None:
+    def _fill(self, path: Path, names: Sequence[str], *, fresh: bool) -> None:
         """The root of what the container sees is the upper directory: it takes after the image's root."""
+        if not fresh:
+            return
         if names:
             status = os.stat(self._layers.path(names[-1]))
             os.chown(path / RW, status.st_uid, status.st_gid)
             os.chmod(path / RW, status.st_mode & 0o7777)
+        else:
+            os.chmod(path / RW, 0o755)
 
     def mount(self, key: str, *, volatile: bool = False, readonly: bool = False) -> Mounted:
         """Mount a snapshot, detached."""

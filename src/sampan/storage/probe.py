@@ -12,7 +12,7 @@ from sampan.linux import overlayfs
 from sampan.linux.overlayfs import Flavour
 from sampan.storage.copy import CopyDriver
 from sampan.storage.namespace import NamespaceMounter
-from sampan.storage.overlay import DirectMounter, Mounter, OverlayDriver
+from sampan.storage.overlay import FLAGS, DirectMounter, Mounter, OverlayDriver
 from sampan.storage.snapshots import DriverUnusable, Snapshots
 
 DRIVERS: Final = ("overlay", "copy")
@@ -37,35 +37,43 @@ def choose(root: Path, name: str | None = None, *, old_mount: bool = False) -> C
         raise DriverUnusable(f"no storage driver {name!r}; there are {' and '.join(DRIVERS)}")
     if wanted == "copy":
         return Choice(CopyDriver(root))
-    notes: list[str] = []
-    mounters: list[type[DirectMounter | NamespaceMounter]] = [NamespaceMounter]
-    if not old_mount:
-        mounters.insert(0, DirectMounter)
-    for make in mounters:
-        mounter = make()
-        reason = overlay_trouble(root, mounter)
-        if reason is None:
-            return Choice(OverlayDriver(root, mounter), tuple(notes))
-        notes.append(reason)
-        if isinstance(mounter, NamespaceMounter):
-            mounter.close()
+    overlay, notes = _overlay(root, old_mount=old_mount)
+    if overlay is not None:
+        return Choice(overlay, tuple(notes))
     if wanted == "overlay":
         raise DriverUnusable(f"the overlay driver can't work on {root}: {'; '.join(notes)}")
     return Choice(CopyDriver(root), tuple(notes))
 
 
-def overlay_trouble(root: Path, mounter: Mounter) -> str | None:
+def _overlay(root: Path, *, old_mount: bool) -> tuple[OverlayDriver | None, list[str]]:
+    notes: list[str] = []
+    mounters: list[type[DirectMounter | NamespaceMounter]] = [NamespaceMounter]
+    if not old_mount:
+        mounters.insert(0, DirectMounter)
+    for flavour in (Flavour.TRUSTED, Flavour.USER):
+        for make in mounters:
+            mounter = make()
+            reason = overlay_trouble(root, mounter, flavour)
+            if reason is None:
+                return OverlayDriver(root, mounter, flavour), notes
+            notes.append(reason)
+            if isinstance(mounter, NamespaceMounter):
+                mounter.close()
+    return None, notes
+
+
+def overlay_trouble(root: Path, mounter: Mounter, flavour: Flavour = Flavour.TRUSTED) -> str | None:
     """Return why ``mounter`` can't mount an overlay of directories below ``root``, or None when it can."""
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".probe-", dir=root) as name:
         try:
-            _try_overlay(Path(name), mounter)
+            _try_overlay(Path(name), mounter, flavour)
         except OSError as error:
-            return f"overlay by {type(mounter).__name__}: {error.strerror or error}"
+            return f"overlay ({flavour.value}) by {type(mounter).__name__}: {error.strerror or error}"
     return None
 
 
-def _try_overlay(directory: Path, mounter: Mounter) -> None:
+def _try_overlay(directory: Path, mounter: Mounter, flavour: Flavour) -> None:
     """Do what snapshots need: a whiteout, an opaque mark, a mount that honours them, a file written through it."""
     layers = [directory / name for name in ("top", "bottom", "rw", "work")]
     for layer in layers:
@@ -75,22 +83,22 @@ def _try_overlay(directory: Path, mounter: Mounter) -> None:
         (bottom / name).parent.mkdir(exist_ok=True)
         (bottom / name).touch()
     (top / "opaque").mkdir()
-    _mark(top)
-    root = mounter.mount([top, bottom], rw, work, flags=(), readonly=False)
+    _mark(top, flavour)
+    root = mounter.mount([top, bottom], rw, work, flags=FLAGS[flavour], readonly=False)
     try:
         _check(root)
     finally:
         os.close(root)
 
 
-def _mark(top: Path) -> None:
+def _mark(top: Path, flavour: Flavour) -> None:
     for path, action in ((top, "whiteout"), (top / "opaque", "opaque")):
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             if action == "whiteout":
-                overlayfs.make_whiteout(descriptor, b"hidden", Flavour.TRUSTED)
+                overlayfs.make_whiteout(descriptor, b"hidden", flavour)
             else:
-                overlayfs.make_opaque(descriptor, Flavour.TRUSTED)
+                overlayfs.make_opaque(descriptor, flavour)
         finally:
             os.close(descriptor)
 

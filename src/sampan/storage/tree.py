@@ -62,7 +62,7 @@ class LayerTree:
         self._readable = {one.value for one in readable}
         self._lock = threading.Lock()
         self._parents: dict[str, str | None] = {}  # of layers that were looked at; a layer's parent never changes
-        root.mkdir(parents=True, exist_ok=True)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)  # set-id programs lie in there, for containers only
 
     def path(self, hexadecimal: str) -> Path:
         """Return the layer's root directory, there or not."""
@@ -196,9 +196,12 @@ class ActiveTree:
         """Return the topmost layers of all snapshots. Hold the lock."""
         return {top for top in self._tops.values() if top is not None}
 
-    def keys(self) -> list[str]:
+    def keys(self) -> set[str]:
         """Return the keys of all snapshots."""
-        return list(self._tops)
+        return set(self._tops)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._tops
 
     def own(self, key: str) -> int:
         """Take the snapshot's lock and return the descriptor that holds it. Raises SnapshotBusy."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sampan.linux.overlayfs import Flavour
 from sampan.storage.copy import CopyDriver
 from sampan.storage.namespace import NamespaceMounter
 from sampan.storage.overlay import OverlayDriver
@@ -23,7 +24,7 @@ def old_mounter() -> Iterator[NamespaceMounter]:
     mounter.close()
 
 
-@pytest.fixture(params=["overlay", "overlay-old-mount", "copy"])
+@pytest.fixture(params=["overlay", "overlay-old-mount", "overlay-user-attributes", "copy"])
 def make_driver(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """A function that opens the driver on a data root."""
     root_or_skip()
@@ -32,12 +33,13 @@ def make_driver(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     if request.param == "overlay-old-mount":
         mounter = request.getfixturevalue("old_mounter")
         return lambda root: OverlayDriver(root, mounter)
-    return lambda root: _direct(root, tmp_path)
+    flavour = Flavour.USER if request.param == "overlay-user-attributes" else Flavour.TRUSTED
+    return lambda root: _direct(root, tmp_path, flavour)
 
 
-def _direct(root: Path, scratch: Path) -> OverlayDriver:
-    driver = OverlayDriver(root)
-    trouble = overlay_trouble(scratch, driver.mounter)
+def _direct(root: Path, scratch: Path, flavour: Flavour) -> OverlayDriver:
+    driver = OverlayDriver(root, flavour=flavour)
+    trouble = overlay_trouble(scratch, driver.mounter, flavour)
     if trouble is not None:
         pytest.skip(f"this kernel has no lowerdir+ (Linux 6.7): {trouble}")
     return driver

@@ -48,8 +48,8 @@ def test_the_old_way_can_be_forced(tmp_path: Path) -> None:
 def test_copying_is_chosen_where_overlay_cannot_be_and_says_why(no_overlay: Path) -> None:
     choice = choose(no_overlay)
     assert isinstance(choice.snapshots, CopyDriver)
-    assert len(choice.notes) == 2
-    assert all(note.startswith("overlay by ") for note in choice.notes)
+    assert len(choice.notes) == 4  # two ways to mount, two places for the marks
+    assert all(note.startswith("overlay (") for note in choice.notes)
 
 
 def test_overlay_by_name_where_it_cannot_be(no_overlay: Path) -> None:
