@@ -7,6 +7,7 @@ component, so a path made of them can't lead elsewhere.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
@@ -93,10 +94,7 @@ class LayerTree:
         return Flavour(value)
 
     def _flavour_of(self, hexadecimal: str) -> str | None:
-        try:
-            return os.readlink(self.root / hexadecimal / _FLAVOUR)
-        except FileNotFoundError:
-            return None
+        return _link(self.root / hexadecimal / _FLAVOUR)
 
     def stack(self, top: str | None) -> list[str]:
         """Return the layers from ``top`` down. Raises SnapshotMissing where one isn't there."""
@@ -120,10 +118,7 @@ class LayerTree:
         if hexadecimal not in self._parents:
             if not self.has(hexadecimal):
                 raise SnapshotMissing(f"layer sha256:{hexadecimal} is missing from {self.root}")
-            try:
-                self._parents[hexadecimal] = os.readlink(self.root / hexadecimal / _PARENT)
-            except FileNotFoundError:
-                self._parents[hexadecimal] = None
+            self._parents[hexadecimal] = _link(self.root / hexadecimal / _PARENT)
         return self._parents[hexadecimal]
 
     def names(self) -> list[str]:
@@ -164,8 +159,8 @@ class ActiveTree:
 
     def _read(self) -> Iterator[tuple[str, str | None]]:
         for key in os.listdir(self.root):
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                top = os.readlink(self.root / key / _TOP)
+            top = _link(self.root / key / _TOP)
+            if top is not None:
                 yield key, None if top == _NOTHING else top
 
     def path(self, key: str) -> Path:
@@ -230,6 +225,16 @@ class ActiveTree:
             self._tops.pop(key, None)
         with contextlib.suppress(OSError):  # not empty: the engine's files are still there
             path.rmdir()
+
+
+def _link(path: Path) -> str | None:
+    """Return where a link points; None when there is no link of that name."""
+    try:
+        return os.readlink(path)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL):
+            return None
+        raise
 
 
 def hex_of(chain_id: str) -> str:
