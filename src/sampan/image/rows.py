@@ -41,7 +41,7 @@ class ImageRows(Protocol):
         ...
 
     def put(self, image: ImageRow) -> None:
-        """Insert or complete an image, and point its ``names`` and ``pinned`` names (only those given) at it."""
+        """Insert or replace an image, and point its ``names`` and ``pinned`` names at it; names that it had stay."""
         ...
 
     def name(self, image_id: str, names: Sequence[str], pinned: Sequence[str] = (), *, now_ns: int = 0) -> None:

@@ -20,6 +20,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -199,9 +200,23 @@ class Images:
                 )
                 for (diff_id, blob), chain_id in zip(stack, chain, strict=True)
             )
-            self._rows.put(ImageRow(candidate.id, layers, candidate.manifest, self._clock(), tuple(names)))
-            self._reread()
+            row = ImageRow(candidate.id, layers, candidate.manifest, self._clock(), tuple(names))
+            self._put(row)
             return self._catalog.by_id[candidate.id]
+
+    def _put(self, row: ImageRow) -> None:
+        """Commit a row. Of an image that is there already, manifest and blobs stay, since they belong together.
+
+        Only a first manifest replaces them: with it the image can be handed on as it came.
+        """
+        before = self._catalog.by_id.get(row.id)
+        if before is not None and (before.manifest or not row.manifest):
+            layers = tuple(map(LayerRow, before.diff_ids, before.blobs, before.layer_sizes))
+            row = replace(row, layers=layers, manifest=before.manifest)
+        self._rows.put(row)
+        self._reread()
+        if before is not None:
+            self._collect(set(), set(before.blobs))
 
     def _sync(self) -> None:
         self.content.sync()

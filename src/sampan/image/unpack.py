@@ -185,6 +185,7 @@ class Unpacker:
         os.unlink(path[-1], dir_fd=parent)
         os.mkdir(path[-1], 0o755, dir_fd=parent)
         descriptor = os.open(path[-1], _DIRECTORY, dir_fd=parent)
+        os.chmod(descriptor, 0o755)  # whatever the umask is; nothing below is seen any more
         overlayfs.make_opaque(descriptor, self._flavour)
         return descriptor
 

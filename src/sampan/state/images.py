@@ -42,14 +42,13 @@ class SqlImageRows:
         return self._database.read(_all)
 
     def put(self, image: ImageRow) -> None:
-        """Insert or complete an image and point its names at it."""
+        """Insert or replace an image and point its names at it; names that it had stay."""
         layers = json.dumps([[layer.diff_id, layer.blob, layer.size] for layer in image.layers])
 
         def write(connection: Connection) -> None:
             connection.execute(
                 "INSERT INTO images VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-                " manifest = coalesce(excluded.manifest, manifest), layers = excluded.layers,"
-                " added_ns = excluded.added_ns",
+                " manifest = excluded.manifest, layers = excluded.layers, added_ns = excluded.added_ns",
                 (image.id, image.manifest, layers, image.added_ns),
             )
             _name(connection, image.id, image.names, image.pinned)

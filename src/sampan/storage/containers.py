@@ -54,6 +54,15 @@ class ContainerDirectories:
         with contextlib.suppress(OSError):
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o755))
 
+    def allow_remount(self, container_id: str) -> None:
+        """Let a root that was mounted ``volatile`` be mounted again, in the same boot of the machine.
+
+        The kernel refuses it, because the last unmount synced nothing; as long as the machine is up, nothing is lost.
+        Source: overlayfs.rst, "Volatile mount".
+        """
+        with contextlib.suppress(FileNotFoundError):
+            (self.path(container_id) / "work" / "work" / "incompat" / "volatile").rmdir()
+
     def write(self, container_id: str, files: Mapping[str, bytes]) -> None:
         """Write files by name. Not synced: each start writes them anew."""
         directory = self.path(container_id)

@@ -37,7 +37,8 @@ class CopyDriver(Driver):
             return
         target = path / RW
         remove_tree(target)  # what an interrupted copy left
-        target.mkdir(mode=0o755)
+        target.mkdir()
+        target.chmod(0o755)
         merge([(self._layers.path(name), self._layers.flavour_of(name)) for name in names], target)
         os.symlink(str(tree_size(target)), path / COPIED)
 

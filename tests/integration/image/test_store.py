@@ -120,6 +120,24 @@ def test_loading_again_changes_nothing(machine: Machine) -> None:
     assert machine.stored() == before
 
 
+def test_blobs_and_manifest_of_an_image_stay_together(machine: Machine) -> None:
+    """Loaded plain, then from an OCI layout with packed layers, then plain again."""
+    oci = oci_files([ONE, TWO], "app:oci", [gzipped(ONE), gzipped(TWO)])
+    made = next(content for content in oci.values() if b"rootfs" in content)
+    docker = docker_files([ONE, TWO], ["app:docker"])
+    manifest = json.loads(docker["manifest.json"])
+    docker[manifest[0]["Config"]] = made
+    load(machine, docker)
+    assert machine.images.resolve("app:docker").blobs == (of(ONE), of(TWO))
+    for files in (oci, docker):
+        load(machine, files)
+        image = machine.images.resolve("app:oci")
+        assert image.tags == ("app:docker", "app:oci")
+        assert image.blobs == (of(gzipped(ONE)), of(gzipped(TWO))) and image.manifest is not None
+        assert len(machine.stored()["content/blobs/sha256"]) == 4
+    assert len(machine.stored()["layers"]) == 2
+
+
 def test_a_name_moves_to_the_image_loaded_last(machine: Machine) -> None:
     load(machine, docker_files([ONE], ["app:1"]))
     first = machine.images.resolve("app:1").id

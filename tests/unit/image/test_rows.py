@@ -28,10 +28,11 @@ def test_what_is_put_is_found(rows: SqlImageRows) -> None:
     assert rows.all() == [ROW]
 
 
-def test_putting_again_completes(rows: SqlImageRows) -> None:
-    rows.put(replace(ROW, manifest=B))
-    rows.put(replace(ROW, names=("z:3",), pinned=(), added_ns=9))
-    assert rows.all() == [replace(ROW, manifest=B, added_ns=9, names=("x:1", "y:2", "z:3"))]
+def test_putting_again_replaces_all_but_names(rows: SqlImageRows) -> None:
+    rows.put(ROW)
+    layers = (LayerRow("d1", "other", 1),)
+    rows.put(replace(ROW, layers=layers, manifest=B, names=("z:3",), pinned=(), added_ns=9))
+    assert rows.all() == [replace(ROW, layers=layers, manifest=B, added_ns=9, names=("x:1", "y:2", "z:3"))]
 
 
 def test_a_name_has_one_image(rows: SqlImageRows) -> None:
