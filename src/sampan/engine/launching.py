@@ -35,6 +35,8 @@ def prepare(core: Core, container: Container, attachments: list[Attachment]) -> 
     written = netfiles.files(stored, hostfiles.read("/etc/hosts"), hostfiles.read("/etc/resolv.conf"))
     core.directories.write(container.id, written)
     size = stored.host.console_size
+    if stored.host.auto_remove and container.state.started:
+        core.directories.allow_remount(container.id)
     mounted = core.snapshots.mount(container.id, volatile=stored.host.auto_remove)
     return Launch(
         id=container.id,

@@ -61,7 +61,7 @@ class ContainerDirectories:
         Source: overlayfs.rst, "Volatile mount".
         """
         with contextlib.suppress(FileNotFoundError):
-            (self.path(container_id) / "work" / "work" / "incompat" / "volatile").rmdir()
+            shutil.rmtree(self.path(container_id) / "work" / "work" / "incompat" / "volatile")
 
     def write(self, container_id: str, files: Mapping[str, bytes]) -> None:
         """Write files by name. Not synced: each start writes them anew."""
