@@ -159,7 +159,9 @@ class Sampand:
         found += [f"process  {p.pid} ({p.comm}) {p.command()}" for p in processes]
         found += [f"cgroup   {directory}" for directory in self._stray_cgroups()]
         for base in (self.exec, self.data / "containers"):
-            found += [f"directory {path}" for path in base.rglob("*") if CONTAINER_ID.fullmatch(path.name)]
+            # os.walk passes over what goes away meanwhile
+            names = (os.path.join(top, name) for top, directories, _ in os.walk(base) for name in directories)
+            found += [f"directory {path}" for path in names if CONTAINER_ID.fullmatch(os.path.basename(path))]
         return found
 
     def _stray_cgroups(self) -> list[str]:
