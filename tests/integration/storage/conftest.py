@@ -8,7 +8,7 @@ import pytest
 from sampan.linux.overlayfs import Flavour
 from sampan.storage.copy import CopyDriver
 from sampan.storage.namespace import NamespaceMounter
-from sampan.storage.overlay import OverlayDriver
+from sampan.storage.overlay import DirectMounter, Mounter, OverlayDriver
 from sampan.storage.probe import overlay_trouble
 from sampan.storage.snapshots import Snapshots
 from support.privileges import root_or_skip
@@ -30,19 +30,13 @@ def make_driver(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     root_or_skip()
     if request.param == "copy":
         return CopyDriver
-    if request.param == "overlay-old-mount":
-        mounter = request.getfixturevalue("old_mounter")
-        return lambda root: OverlayDriver(root, mounter)
     flavour = Flavour.USER if request.param == "overlay-user-attributes" else Flavour.TRUSTED
-    return lambda root: _direct(root, tmp_path, flavour)
-
-
-def _direct(root: Path, scratch: Path, flavour: Flavour) -> OverlayDriver:
-    driver = OverlayDriver(root, flavour=flavour)
-    trouble = overlay_trouble(scratch, driver.mounter, flavour)
-    if trouble is not None:
-        pytest.skip(f"this kernel has no lowerdir+ (Linux 6.7): {trouble}")
-    return driver
+    mounter: Mounter = DirectMounter()
+    if request.param == "overlay-old-mount" or overlay_trouble(tmp_path, mounter, flavour) is not None:
+        if request.param == "overlay":
+            pytest.skip("this kernel has no lowerdir+ (Linux 6.7)")
+        mounter = request.getfixturevalue("old_mounter")
+    return lambda root: OverlayDriver(root, mounter, flavour)
 
 
 @pytest.fixture
