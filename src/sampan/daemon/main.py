@@ -136,6 +136,9 @@ def _handle_signals(stop: asyncio.Event) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGUSR1, dump_tasks)
+    loop.add_signal_handler(
+        signal.SIGHUP, lambda: log.warning("SIGHUP: nothing is reloaded yet; restart sampand instead")
+    )
 
 
 def dump_tasks() -> None:

@@ -73,6 +73,7 @@ class Container:
     removing: bool = False
     starting: bool = False
     clearing: asyncio.Task[None] | None = None  # of the last run's directory
+    unrecorded: bool = False  # the last exit is in the run directory only: the disk took no more
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     pending: list[Attachment] = field(default_factory=list)
     exit_waiters: list[asyncio.Future[int]] = field(default_factory=list)

@@ -77,7 +77,11 @@ class Containers:
 
     async def finish_removal(self, container: Container) -> None:
         """Take an ended container away: --rm."""
-        await removal.finish(self._core, container)
+        try:
+            await removal.finish(self._core, container)
+        except BaseException:
+            container.removing = False  # it is still there: somebody may try again
+            raise
         self._execs.forget(container)
 
     async def rename(self, ref: str, *, name: str) -> None:

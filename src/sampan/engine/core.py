@@ -80,6 +80,16 @@ class Core:
         """Wait until a write is on the disk."""
         return await asyncio.wrap_future(future)
 
+    @staticmethod
+    async def recorded(future: Future[None], what: str) -> bool:
+        """Wait until a write is on the disk; a failure is logged with ``what`` and told by False."""
+        try:
+            await asyncio.wrap_future(future)
+        except Exception:  # whatever the disk says, the caller has something to finish
+            log.exception("%s could not be recorded", what)
+            return False
+        return True
+
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Do something that must come to its end, even if the one who asked for it goes away."""
         return await asyncio.shield(self.spawn(work))

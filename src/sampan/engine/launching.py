@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from sampan.engine import netfiles, spec, validate
+from sampan.engine.errors import BadParameter
 from sampan.engine.mounts import user_mounts
 from sampan.linux import bindsource, hostfiles
 from sampan.runtime.supervisor import Launch, LogConfig
@@ -12,6 +16,7 @@ from sampan.runtime.supervisor import Launch, LogConfig
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sampan.api import schema
     from sampan.engine.container import Container
     from sampan.engine.core import Core
     from sampan.runtime.supervisor import Attachment
@@ -30,7 +35,7 @@ def prepare(core: Core, container: Container, attachments: list[Attachment]) -> 
     stored, directory = container.stored, core.directories.path(container.id)
     for mount in user_mounts(stored.host):
         if mount.type == "bind" and mount.make_source:
-            bindsource.ensure(mount.source)
+            _ensure_source(mount.source)
     document = spec.build(container, directory, core.host, core.settings.cgroup_parent)
     written = netfiles.files(stored, hostfiles.read("/etc/hosts"), hostfiles.read("/etc/resolv.conf"))
     core.directories.write(container.id, written)
@@ -53,7 +58,33 @@ def prepare(core: Core, container: Container, attachments: list[Attachment]) -> 
     )
 
 
+def _ensure_source(path: str) -> None:
+    try:
+        bindsource.ensure(path)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise BadParameter(f"error while creating mount source path '{path}': mkdir {error.filename}: {why}") from None
+
+
 def _log(container: Container, directory: Path) -> LogConfig:
-    log = container.stored.host.log_config
-    max_size, max_file = validate.log_limits(log.config or {})
-    return LogConfig(str(log_path(directory, container.id)), log.type, max_size, max_file)
+    log, options = container.stored.host.log_config, container.stored.host.log_config.config or {}
+    max_size, max_file = validate.log_limits(options)
+    attributes = log_attributes(container.stored.config, options)
+    text = msgspec.json.encode(attributes).decode() if attributes else ""
+    return LogConfig(str(log_path(directory, container.id)), log.type, max_size, max_file, text)
+
+
+def log_attributes(config: schema.ContainerConfig, options: dict[str, str]) -> dict[str, str]:
+    """Return what `docker logs --details` shows: the labels and variables that the log options name, and the tag."""
+    labels = config.labels or {}
+    variables = dict(entry.split("=", 1) for entry in config.env or [] if "=" in entry)
+    found: dict[str, str] = {}
+    for key, values in (("labels", labels), ("env", variables)):
+        names = set(options.get(key, "").split(","))
+        pattern = options.get(f"{key}-regex")
+        found |= {name: value for name, value in values.items() if name in names or _fits(pattern, name)}
+    return found | ({"tag": options["tag"]} if options.get("tag") else {})
+
+
+def _fits(pattern: str | None, name: str) -> bool:
+    return pattern is not None and re.search(pattern, name) is not None

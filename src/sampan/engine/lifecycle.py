@@ -83,11 +83,16 @@ class Lifecycle:
             written = core.rows.set_state(container.id, encode(began), core.host.boot_id)
             try:
                 monitor = await core.supervisor.launch(launch)
-            finally:
-                await core.durable(written)
+            except BaseException:
+                await core.recorded(written, f"the start of container {container.short_id}")
+                raise
         began.started = monitor.started_at_ns or began.started
         container.state = began
         self.watch(container, monitor)
+        if not await core.recorded(written, f"the start of container {container.short_id}"):
+            with contextlib.suppress(MonitorGone):
+                await monitor.signal(signal.SIGKILL)
+            raise Internal("the start could not be recorded, so the container was killed; see sampand's log")
         core.container_event(container, "start")
 
     async def _prepare(self, container: Container, attachments: list[Attachment]) -> Launch:
@@ -96,6 +101,9 @@ class Lifecycle:
         deadline = loop.time() + BUSY_WAIT_S
         if container.clearing is not None:
             await container.clearing
+        if container.unrecorded:
+            await self._core.supervisor.forget(self._core.run_dir(container.id))
+            container.unrecorded = False
         while True:
             try:
                 return await self._core.thread(launching.prepare, self._core, container, attachments)
@@ -112,7 +120,7 @@ class Lifecycle:
         # As dockerd: the status stays what it was ("created", if it never ran).
         container.state = msgspec.structs.replace(container.state, exit_code=code, error=text, reason=why)
         written = self._core.rows.set_state(container.id, encode(container.state), self._core.host.boot_id)
-        await self._core.durable(written)
+        await self._core.recorded(written, f"the failed start of container {container.short_id}")
         if container.stored.host.auto_remove:
             container.removing = True
             await self._remove(container)
@@ -152,11 +160,12 @@ class Lifecycle:
         )
         if not container.stored.host.auto_remove or (run is not None and run.restarting):
             # With --rm the row is about to go: its removal is the record.
-            await core.durable(core.rows.set_state(container.id, encode(ended), core.host.boot_id))
+            written = core.rows.set_state(container.id, encode(ended), core.host.boot_id)
+            container.unrecorded = not await core.recorded(written, f"the exit of container {container.short_id}")
         container.state, container.run = ended, None
-        container.clearing = core.background(
-            core.supervisor.forget(core.run_dir(container.id)), f"clearing up after container {container.short_id}"
-        )
+        if not container.unrecorded:
+            forgetting = core.supervisor.forget(core.run_dir(container.id))
+            container.clearing = core.background(forgetting, f"clearing up after container {container.short_id}")
         duration = max(ended.finished - ended.started, 0) // 1_000_000_000
         core.container_event(container, "die", exitCode=str(exit_.code), execDuration=str(duration))
         if exit_.oom:
@@ -248,17 +257,20 @@ class Lifecycle:
     def wait(container: Container, condition: str) -> Awaitable[schema.ContainerWait]:
         """Subscribe to an end: not-running, next-exit or removed."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        if condition == "removed":
-            container.removal_waiters.append(future)
-        elif condition == "not-running" and not container.running and not container.starting:
+        waiters = container.removal_waiters if condition == "removed" else container.exit_waiters
+        if condition == "not-running" and not container.running and not container.starting:
             future.set_result(container.state.exit_code)
         else:
-            container.exit_waiters.append(future)
-        return _answer(future)
+            waiters.append(future)
+        return _answer(future, waiters)
 
 
-async def _answer(future: asyncio.Future[int]) -> schema.ContainerWait:
-    return schema.ContainerWait(status_code=await future)
+async def _answer(future: asyncio.Future[int], waiters: list[asyncio.Future[int]]) -> schema.ContainerWait:
+    try:
+        return schema.ContainerWait(status_code=await future)
+    finally:
+        if future in waiters:  # the client went away first
+            waiters.remove(future)
 
 
 async def _ended_within(run: Run, seconds: float | None) -> bool:

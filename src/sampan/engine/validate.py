@@ -182,6 +182,15 @@ def check_log_options(driver: str, options: dict[str, str]) -> None:
     for key in options:
         if key not in allowed:
             raise BadParameter(f"unknown log opt '{key}' for {driver} log driver")
+    if "{{" in options.get("tag", ""):
+        raise BadParameter("templates in the log opt 'tag' are not there yet: give the tag itself")
+    if options.get("compress", "false").lower() not in ("false", "0", "f"):
+        raise BadParameter("the log opt 'compress' is not there yet: rotated logs stay as they are")
+    for key in ("labels-regex", "env-regex"):
+        try:
+            re.compile(options.get(key, ""))
+        except re.error as error:
+            raise BadParameter(f"invalid log opt '{key}': {error}") from None
     log_limits(options)
 
 

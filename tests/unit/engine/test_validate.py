@@ -3,7 +3,7 @@
 import pytest
 
 from sampan.api import schema
-from sampan.engine import validate
+from sampan.engine import launching, validate
 from sampan.engine.errors import BadParameter, EngineError, NoNetworksYet, Unsupported
 
 from .conftest import machine, settings, stored
@@ -154,3 +154,17 @@ LIMITS = [
 @pytest.mark.parametrize(("options", "wanted"), LIMITS)
 def test_log_limits(options: dict[str, str], wanted: tuple[int, int]) -> None:
     assert validate.log_limits(options) == wanted
+
+
+ATTRIBUTES = [
+    ({}, {}),
+    ({"labels": "a,c"}, {"a": "1"}),
+    ({"env": "E", "labels-regex": "^b"}, {"b": "2", "E": "x=y"}),
+    ({"tag": "web"}, {"tag": "web"}),
+]
+
+
+@pytest.mark.parametrize(("options", "wanted"), ATTRIBUTES)
+def test_log_attributes(options: dict[str, str], wanted: dict[str, str]) -> None:
+    config = stored(Labels={"a": "1", "b": "2"}, Env=["E=x=y", "F"]).config
+    assert launching.log_attributes(config, options) == wanted
