@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,7 +60,7 @@ def build(options: Options) -> Parts:
         snapshots=choice.snapshots,
         directories=ContainerDirectories(data_root),
         supervisor=supervisor,
-        engine_id=rows.engine_id(secrets.token_hex(16)),
+        engine_id=rows.engine_id(str(uuid.uuid4())),
         driver_reason="; ".join(choice.notes),
     )
     return Parts(Engine(core), core, database, supervisor)

@@ -10,8 +10,12 @@ from sampan.api import schema
 from sampan.engine.launching import log_path
 from sampan.engine.mounts import user_mounts
 from sampan.engine.units import rfc3339
+from sampan.image.errors import ImageError
+from sampan.storage.snapshots import StorageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sampan.engine.container import Container
     from sampan.engine.core import Core
 
@@ -35,7 +39,7 @@ def driver_name(name: str) -> str:
 def networks(container: Container) -> dict[str, schema.EndpointSettings]:
     """Return the networks that a container is on."""
     name = container.stored.host.network_mode
-    endpoint = schema.EndpointSettings(network_id=network_id(name))
+    endpoint = schema.EndpointSettings(network_id=network_id(name) if container.state.started else "")
     if container.running:
         endpoint.endpoint_id = endpoint_id(container.id, name)
     return {name: endpoint}
@@ -74,10 +78,10 @@ def inspect(core: Core, container: Container, *, size: tuple[int, int] | None = 
         args=stored.args,
         state=state(container),
         image=container.image_id,
-        resolv_conf_path=str(directory / "resolv.conf"),
-        hostname_path=str(directory / "hostname"),
-        hosts_path=str(directory / "hosts"),
-        log_path=str(log_path(directory, container.id)) if stored.host.log_config.type == "json-file" else "",
+        resolv_conf_path=_made(container, directory / "resolv.conf"),
+        hostname_path=_made(container, directory / "hostname"),
+        hosts_path=_made(container, directory / "hosts"),
+        log_path=_made(container, log_path(directory, container.id)) if _has_log(container) else "",
         name="/" + container.name,
         driver=driver,
         exec_ids=list(container.exec_ids) or None,
@@ -95,8 +99,23 @@ def inspect(core: Core, container: Container, *, size: tuple[int, int] | None = 
     )
 
 
+def _made(container: Container, path: Path) -> str:
+    """Return the path of a file that the first start makes."""
+    return str(path) if container.state.started else ""
+
+
+def _has_log(container: Container) -> bool:
+    return container.stored.host.log_config.type == "json-file"
+
+
 def _graph_data(core: Core, container: Container) -> dict[str, str] | None:
     if container.stored.driver != "overlay":
         return None
     directory = core.directories.path(container.id)
-    return {"UpperDir": str(directory / "rw"), "WorkDir": str(directory / "work")}
+    data = {"UpperDir": str(directory / "rw"), "WorkDir": str(directory / "work")}
+    try:
+        chain = core.images.resolve(container.image_id).chain_ids
+        data["LowerDir"] = ":".join(str(core.snapshots.layer(one)) for one in reversed(chain))
+    except (ImageError, StorageError):  # the image was removed by force; its layers stay as long as they are used
+        return data
+    return data

@@ -114,6 +114,8 @@ class Lifecycle:
 
     async def _start_failed(self, container: Container, error: BaseException) -> None:
         """Keep why the start failed; with --rm the container goes."""
+        if container.run is not None:  # it did start, and is being ended: its exit will be recorded
+            return
         code, text, why = 128, str(error), reason.start_failed("", str(error))
         if isinstance(error, StartFailed):
             code, text, why = error.code, start_text(error), reason.start_failed(error.step, str(error))
