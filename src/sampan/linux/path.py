@@ -73,7 +73,7 @@ def _dangling_link(parent: int, name: str) -> str | None:
 
 
 def make_file(root: int, path: str, mode: int = 0o644) -> int:
-    """Open the file ``path`` inside ``root``, made empty with its parents where missing; return an O_PATH descriptor."""
+    """Open the file ``path`` inside ``root``, made empty where missing; return an O_PATH descriptor."""
     try:
         return open_in_root(root, path)
     except FileNotFoundError:

@@ -34,6 +34,7 @@ _NUMBERS: Final[dict[str, tuple[int, int]]] = {
     "unshare": (272, 97),
     "syncfs": (306, 267),
     "seccomp": (317, 277),
+    "setdomainname": (171, 162),
     "bpf": (321, 280),
     "personality": (135, 92),
     "renameat2": (316, 276),
