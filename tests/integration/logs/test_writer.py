@@ -101,5 +101,5 @@ def test_the_writer_is_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     modules, growth = done.stdout.splitlines()
-    assert not {"asyncio", "dataclasses", "datetime", "inspect", "json", "msgspec", "threading"} & set(modules.split())
+    assert not {"asyncio", "dataclasses", "datetime", "inspect", "msgspec", "threading"} & set(modules.split())
     assert int(growth) < 8192  # KiB
