@@ -185,10 +185,13 @@ class Monitor:
         if self._channel.fileno() >= 0:
             self._loop.remove_reader(self._channel.fileno())
             self._channel.close()
+        self._drop_pidfd()
+        self._fail_requests()
+
+    def _drop_pidfd(self) -> None:
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
-        self._fail_requests()
 
     def _receive(self) -> None:
         while True:
@@ -234,8 +237,7 @@ class Monitor:
                 self._take_mark(message, descriptors)
 
     def _take_hello(self, message: Message, descriptors: list[int]) -> None:
-        if self._pidfd >= 0:
-            os.close(self._pidfd)
+        self._drop_pidfd()
         self.pid, self._pidfd = message["pid"], descriptors[0]
         self._take_state(message)
         for described in message["execs"]:
@@ -252,6 +254,7 @@ class Monitor:
     def _end(self, record: Record) -> None:
         if not self.exit.done():
             self.exit.set_result(exit_of(record))
+        self._drop_pidfd()
         for queue in self._followers:
             queue.put_nowait(None)
         for state in self.execs.values():
