@@ -51,7 +51,7 @@ def build(options: Options) -> Parts:
     choice = probe.choose(data_root, options.storage_driver or None)
     images = Images(data_root, SqlImageRows(database), choice.snapshots)
     rows = SqlContainerRows(database)
-    supervisor = Supervisor([data_root, options.exec_root])
+    supervisor = Supervisor(options.exec_root / "containers", [data_root, options.exec_root])
     core = Core(
         host=machine.look(data_root),
         settings=_settings(options),

@@ -160,6 +160,11 @@ def raise_ambient(numbers: list[int]) -> None:
         call("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number, 0, 0, on=f"PR_CAP_AMBIENT_RAISE {number}")
 
 
+def reset_signal(number: int) -> None:
+    """Give a signal its default action, also one that libc keeps for itself (32 and 33, nptl(7))."""
+    call("rt_sigaction", number, ctypes.create_string_buffer(32), None, 8, on=number)  # a zeroed struct: SIG_DFL
+
+
 def start_time(pid: int) -> int:
     """Return when ``pid`` started, in clock ticks since boot (field 22 of proc_pid_stat(5)); OSError if it is gone."""
     with open(f"/proc/{pid}/stat", "rb") as stat:

@@ -147,6 +147,7 @@ class Monitor:
 
     Attributes:
         pid, init_pid: of the monitor and of the container's first process, in the host's pid namespace.
+        taken: whether the launch was read, and what it carries perhaps used.
         hello: done once the monitor has taken the container on.
         exit: done when the container has ended, whatever happens to its monitor.
         execs: exec sessions by id.
@@ -156,6 +157,7 @@ class Monitor:
         self.id = container_id
         self.run_dir = run_dir
         self.pid = 0
+        self.taken = False
         self.init_pid = 0
         self.started_at_ns = 0
         self.terminal = False
@@ -223,6 +225,8 @@ class Monitor:
                 os.close(descriptor)
             return
         match message["event"]:
+            case "taken":
+                self.taken = True
             case "hello":
                 self._take_hello(message, descriptors)
             case "started":
@@ -305,6 +309,17 @@ class Monitor:
         if "error" in answer:
             raise MonitorGone(answer["error"])
         return answer, received
+
+    async def send_launch(self, request: Message, descriptors: dict[str, int]) -> None:
+        """Tell a waiting monitor what to run. Raises OSError: it is gone."""
+        message = request | {"fds": list(descriptors)}
+        while True:
+            try:
+                wire.send(self._channel, message, list(descriptors.values()))
+            except BlockingIOError:
+                await asyncio.sleep(POLL_S)
+            else:
+                return
 
     async def taken_on(self) -> None:
         """Wait until a monitor has the container. Raises MonitorGone: none ever had it, all is as it was before."""

@@ -60,8 +60,12 @@ def take_sink(wanted: Message, connection: int, early: int | None) -> Sink:
 class Monitor:
     """One container's monitor, in its own process."""
 
-    def __init__(self, prepared: Prepared, request: Message, descriptors: dict[str, int]) -> None:
+    def __init__(
+        self, prepared: Prepared, loop: Loop, channel: socket.socket, request: Message, descriptors: dict[str, int]
+    ) -> None:
         self._prepared = prepared
+        self._loop = loop
+        self._channel = channel
         self._request = request
         self._run_dir: str = request["run_dir"]
         self._root = descriptors["root"]
@@ -77,7 +81,6 @@ class Monitor:
         self._ready = False
         self._exit: Message | None = None
         self._followers: dict[int, _Follower] = {}
-        self._loop = Loop()
         self._log = _open_log(request["log"])
         self._streams = Streams(
             self._loop,
@@ -103,7 +106,7 @@ class Monitor:
         except OSError as error:
             self._give_up(error.strerror or str(error))
         self._channels.listen(f"{self._run_dir}/{records.CONTROL}")
-        self._channels.add(socket.socket(fileno=self._descriptors["channel"]))
+        self._channels.add(self._channel)
         self._loop.run()
         os._exit(0)
 
@@ -448,14 +451,21 @@ def _open_log(wanted: Message) -> LogWriter | NullWriter:
     return LogWriter(wanted["path"], wanted["max_size"], wanted["max_file"], attrs=wanted.get("attrs", "").encode())
 
 
-def main(prepared: Prepared, request: Message, descriptors: list[int]) -> NoReturn:
-    """Be the monitor that ``request`` asks for; called in the process that the zygote forked."""
-    process.set_name(f"sampan-mon {request['id'][:4]}")
+def main(prepared: Prepared, channel: socket.socket) -> NoReturn:
+    """Be a monitor, in the process that the zygote forked: wait on ``channel`` for the container to run."""
+    process.set_name("sampan-spare")
     os.setsid()
     process.set_subreaper()
-    named = dict(zip(request["fds"], descriptors, strict=True))
+    loop = Loop()
+    received = wire.receive(channel)
+    if received is None:
+        os._exit(0)  # sampand is gone
+    request, descriptors = received
     try:
-        Monitor(prepared, request, named).run()
+        wire.send(channel, {"event": "taken"})
+        process.set_name(f"sampan-mon {request['id'][:4]}")
+        named = dict(zip(request["fds"], descriptors, strict=True))
+        Monitor(prepared, loop, channel, request, named).run()
     except BaseException as error:  # noqa: BLE001  (the zygote's own loop must never run on in this process)
         print(f"sampan: monitor of {request['id']}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
         os._exit(1)

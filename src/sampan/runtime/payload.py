@@ -29,7 +29,8 @@ NOT_FOUND: Final = 127  # exit code: there is no such program
 NOT_EXECUTABLE: Final = 126
 FAILED: Final = 128  # any other step of the start
 
-_SIGNALS: Final = tuple(s for s in signal.valid_signals() if s not in (signal.SIGKILL, signal.SIGSTOP))
+# What zygote, monitors and init ignore: writes to nobody are errors, and only sampand's end ends a zygote.
+IGNORED: Final = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 _RLIMITS: Final = {
     f"RLIMIT_{name}": number
     for number, name in enumerate(
@@ -65,10 +66,9 @@ class StartError(Exception):
 
 
 def reset_signals() -> None:
-    """Give every signal its default action (Python ignores SIGPIPE and SIGXFSZ) and unblock all."""
-    for number in _SIGNALS:
-        with contextlib.suppress(OSError, ValueError):  # those that libc keeps for itself (nptl(7))
-            signal.signal(number, signal.SIG_DFL)
+    """Give the ignored signals their default action again and unblock all; exec resets those with handlers."""
+    for number in IGNORED:
+        process.reset_signal(number)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 

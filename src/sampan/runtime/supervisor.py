@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import socket
@@ -61,6 +62,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 _ZYGOTE_WAIT_S: Final = 10.0
+_ATTEMPTS: Final = 3
 
 
 @dataclass(slots=True)
@@ -91,14 +93,17 @@ class Supervisor:
     """The zygote and all monitors of one sampand.
 
     Args:
+        run_dirs: the directory of the containers' run directories.
         writable: directories that monitors write to: the data root and the exec root.
     """
 
-    def __init__(self, writable: list[Path]) -> None:
+    def __init__(self, run_dirs: Path, writable: list[Path]) -> None:
+        self._run_dirs = run_dirs
         self._writable = [str(path) for path in writable]
         self._zygote: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._monitors: dict[str, Monitor] = {}
+        self._spares: list[socket.socket] = []
         self._filters: dict[bytes, bytes] = {}
         self._closing = False
         self._starting = asyncio.Lock()
@@ -111,7 +116,7 @@ class Supervisor:
             ours, theirs = wire.pair()
             with theirs:
                 packages = str(Path(sampan.__file__).parent.parent)
-                command = zygote.command(sys.executable, packages, theirs.fileno(), self._writable)
+                command = zygote.command(sys.executable, packages, theirs.fileno(), str(self._run_dirs), self._writable)
                 self._zygote = await asyncio.to_thread(_spawn, command, theirs.fileno())
             ours.setblocking(False)
             await _readable(ours)
@@ -120,6 +125,7 @@ class Supervisor:
                 raise ChildProcessError("the zygote ended while starting; its message is in sampand's log")
             self._channel = ours
             asyncio.get_running_loop().add_reader(ours.fileno(), self._zygote_ended)
+        await self._keep_spare()
 
     def _zygote_ended(self) -> None:
         """Only its end is ever heard on the zygote's channel. Running containers do not notice."""
@@ -144,6 +150,8 @@ class Supervisor:
         self._closing = True
         for monitor in tuple(self._monitors.values()):
             monitor.close()
+        while self._spares:
+            self._spares.pop().close()
         if self._channel is not None:
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
             self._channel.close()
@@ -161,7 +169,7 @@ class Supervisor:
             stack.callback(os.close, launch.root)
             try:
                 request, descriptors = await asyncio.to_thread(self._prepare, launch, stack)
-                monitor = await self._ask_zygote(launch, request, descriptors)
+                monitor = await self._ask_monitor(launch, request, descriptors)
             except (OSError, ValueError) as error:
                 await asyncio.to_thread(records.remove, str(launch.run_dir))
                 raise StartFailed("prepare", getattr(error, "strerror", None) or str(error), 128) from error
@@ -176,6 +184,7 @@ class Supervisor:
             raise
         self._monitors[monitor.id] = monitor
         monitor.exit.add_done_callback(lambda _exit: self._monitors.pop(monitor.id, None))
+        await self._keep_spare()
         return monitor
 
     def _prepare(self, launch: Launch, stack: contextlib.ExitStack) -> tuple[Message, dict[str, int]]:
@@ -225,42 +234,56 @@ class Supervisor:
             self._filters[key] = seccomp.compile_filter(profile)
         return self._filters[key]
 
-    async def _ask_zygote(self, launch: Launch, request: Message, descriptors: dict[str, int]) -> Monitor:
-        """Have a monitor forked. A zygote that dies with the request unread takes nothing with it: ask a new one."""
-        for _attempt in range(3):
-            await self.start()
-            asked = self._zygote
-            ours, theirs = wire.pair()
-            carried = {"channel": theirs.fileno(), **descriptors}
-            with theirs:
-                try:
-                    await self._send(request | {"fds": list(carried)}, list(carried.values()))
-                except OSError:
-                    ours.close()
-                    continue
-            monitor = Monitor(launch.id, launch.run_dir, ours)
+    async def _ask_monitor(self, launch: Launch, request: Message, descriptors: dict[str, int]) -> Monitor:
+        """Tell a waiting monitor what to run. If it dies with the request unread, nothing is used up: ask another."""
+        for _attempt in range(_ATTEMPTS):
+            monitor = Monitor(launch.id, launch.run_dir, await self._spare_channel())
             try:
+                await monitor.send_launch(request, descriptors)
                 await monitor.taken_on()
-            except MonitorGone:
+            except (MonitorGone, BrokenPipeError, ConnectionResetError):
                 monitor.close()
                 await self.forget(launch.run_dir)
-                if asked is not None and asked.poll() is None:  # it forked a monitor that has used what it was given
-                    raise OSError(10, "its monitor died while it was starting") from None
+                if monitor.taken:
+                    raise OSError(errno.ECHILD, "its monitor died while it was starting") from None
                 await asyncio.to_thread(records.create, str(launch.run_dir))
-                continue
-            return monitor
-        raise OSError(10, "the zygote died three times while starting this container; see sampand's log")
-
-    async def _send(self, request: Message, descriptors: list[int]) -> None:
-        while True:
-            if self._channel is None:
-                raise BrokenPipeError(32, "the zygote is gone")
-            try:
-                wire.send(self._channel, request, descriptors)
-            except BlockingIOError:
-                await asyncio.sleep(POLL_S)
             else:
-                return
+                return monitor
+        raise OSError(errno.ECHILD, f"{_ATTEMPTS} monitors died while starting this container; see sampand's log")
+
+    async def _spare_channel(self) -> socket.socket:
+        """Return the channel of a monitor that waits, or of one that will be there in a moment."""
+        while self._spares:
+            channel = self._spares.pop()
+            if _is_open(channel):
+                return channel
+            channel.close()
+        return await self._order_monitor()
+
+    async def _order_monitor(self) -> socket.socket:
+        """Have the zygote fork a monitor; it reads its channel when it is there."""
+        while True:
+            await self.start()
+            ours, theirs = wire.pair()
+            with theirs:
+                try:
+                    if self._channel is None:
+                        raise BrokenPipeError(errno.EPIPE, "the zygote is gone")
+                    wire.send(self._channel, {"fork": 1}, [theirs.fileno()])
+                except BlockingIOError:
+                    ours.close()
+                    await asyncio.sleep(POLL_S)
+                except OSError:
+                    ours.close()
+                    self._zygote_ended()
+                else:
+                    return ours
+
+    async def _keep_spare(self) -> None:
+        """See that the next start finds a monitor waiting."""
+        if not self._spares and not self._closing:
+            with contextlib.suppress(OSError):  # the next start will say what is wrong
+                self._spares.append(await self._order_monitor())
 
     async def adopt(self, run_dir: Path) -> Monitor | Exit | None:
         """Find out what became of a container that an earlier sampand started.
@@ -304,6 +327,16 @@ def _spawn(command: list[str], channel: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command, pass_fds=[channel], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/", env={}
     )
+
+
+def _is_open(channel: socket.socket) -> bool:
+    """Tell whether the other side still holds its end; it has said nothing yet."""
+    try:
+        return channel.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
 
 
 async def _readable(channel: socket.socket) -> None:

@@ -17,7 +17,7 @@ MAX_PACKET: Final = 128 << 10  # bytes; a sender's default buffer holds one of t
 MAX_DESCRIPTORS: Final = 253
 Message = dict[str, Any]
 
-_IN_FILE: Final = b"{}"  # the message is the first descriptor's content
+_IN_FILE: Final = b"memfd"  # the message is the first descriptor's content
 _ANCILLARY: Final = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
 
 

@@ -4,8 +4,8 @@ Life.   sampand starts it as a fresh interpreter.  It makes itself a read-only v
         from there, so that no container can overwrite the interpreter through /proc/self/exe (CVE-2019-5736), imports
         all that will be needed, closes the door to further imports, and forks a monitor for each request.
         When sampand dies it stays, as the parent that notices a monitor's death, until its last monitor is gone.
-Wire.   One packet asks for one monitor: the request and descriptors that `sampan.runtime.monitor` takes. Nothing is
-        answered here: the monitor speaks for itself on its own channel.
+Wire.   One packet, with the end of a channel, asks for one monitor. Nothing is answered here: the monitor is told on
+        its own channel what to run, at once or later, and speaks for itself there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import sys
 from typing import Final
 
 from sampan.linux import mount, process, syscall
-from sampan.runtime import cgroups, guard, monitor, wire
+from sampan.runtime import cgroups, guard, monitor, payload, wire
 from sampan.runtime.loop import READ, Loop, hear_children
 
 _VIEW_MADE: Final = "--view-made"
@@ -29,15 +29,16 @@ _PROGRAM: Final = (
 )
 
 
-def command(interpreter: str, packages: str, channel: int, writable: list[str]) -> list[str]:
+def command(interpreter: str, packages: str, channel: int, run_dirs: str, writable: list[str]) -> list[str]:
     """Return the command line that starts a zygote.
 
     Args:
         packages: the directory that holds the package ``sampan``; nothing else outside the standard library is needed.
         channel: number of the inherited descriptor of its end of the channel.
+        run_dirs: the directory of the containers' run directories.
         writable: directories that monitors write to; all else is read-only for them.
     """
-    request = json.dumps({"channel": channel, "writable": writable})
+    request = json.dumps({"channel": channel, "run_dirs": run_dirs, "writable": writable})
     # -I -S: no user site, no site-packages, nothing from the environment: quick to start, and nobody else's code
     return [interpreter, "-I", "-S", "-c", _PROGRAM, packages, request]
 
@@ -47,10 +48,10 @@ def main(arguments: list[str]) -> None:
     request = json.loads(arguments[0])
     if arguments[1:] != [_VIEW_MADE]:
         _make_view(request["writable"])
-        again = command(sys.executable, sys.path[0], request["channel"], request["writable"])
+        again = command(sys.executable, sys.path[0], request["channel"], request["run_dirs"], request["writable"])
         os.execv(sys.executable, [*again, _VIEW_MADE])
     os.set_inheritable(request["channel"], False)
-    Zygote(socket.socket(fileno=request["channel"])).run()
+    Zygote(socket.socket(fileno=request["channel"]), request["run_dirs"]).run()
 
 
 def _make_view(writable: list[str]) -> None:
@@ -76,22 +77,21 @@ def _set_read_only(directory: str, *, on: bool) -> None:
 class Zygote:
     """Forks monitors and ends the containers of those that die."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, run_dirs: str) -> None:
         process.set_name("sampan-zygote")
         os.setsid()
         process.set_subreaper()
         syscall.prepare()
         self._channel = channel
-        self._monitors: dict[int, str] = {}
-        hear_children()
+        self._monitors: set[int] = set()
+        self._run_dirs = run_dirs
+        _take_signals()
         self._loop = Loop()
         self._dynmods = -1
         self._prepared = monitor.Prepared()
         if not self._prepared.layout.unified:
             with contextlib.suppress(OSError):  # before Linux 6.0 attaching is just slower
                 self._dynmods = cgroups.favor_dynmods()
-        for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-            signal.signal(ignored, signal.SIG_IGN)  # only sampand's end, or SIGKILL, ends the zygote
         _close_imports()
         gc.collect()
         gc.freeze()
@@ -110,29 +110,42 @@ class Zygote:
             self._channel.close()
             self._leave_when_idle()
             return
-        request, descriptors = received
-        self._fork(request, descriptors)
+        self._fork(received[1][0])
 
-    def _fork(self, request: wire.Message, descriptors: list[int]) -> None:
+    def _fork(self, channel: int) -> None:
         pid = process.clone3()  # what os.fork would do besides is for threads, and there are none
         if not pid:
-            process.close_all_but([0, 1, 2, *descriptors])
-            monitor.main(self._prepared, request, descriptors)
-        for descriptor in descriptors:
-            os.close(descriptor)
-        self._monitors[pid] = request["run_dir"]
+            process.close_all_but([0, 1, 2, channel])
+            monitor.main(self._prepared, socket.socket(fileno=channel))
+        os.close(channel)
+        self._monitors.add(pid)
         self._loop.on_exit(pid, self._monitor_ended)
 
     def _monitor_ended(self, pid: int, status: int) -> None:
-        run_dir = self._monitors.pop(pid)
+        self._monitors.discard(pid)
         if status:
-            with contextlib.suppress(BlockingIOError, TimeoutError):  # sampand is doing it, or goes on trying
-                guard.finish(run_dir, pid)
+            self._end_container_of(pid)
         self._leave_when_idle()
+
+    def _end_container_of(self, pid: int) -> None:
+        """Find what a dead monitor left by its run directory: this is rare, and forking must be quick."""
+        for entry in os.scandir(self._run_dirs):
+            with contextlib.suppress(BlockingIOError, TimeoutError):  # sampand is doing it, or goes on trying
+                guard.finish(entry.path, pid)
 
     def _leave_when_idle(self) -> None:
         if self._channel.fileno() < 0 and not self._monitors:
             self._loop.stop()
+
+
+def _take_signals() -> None:
+    """Forget how sampand, or whoever started it, treats signals: what is ignored would be so in every container."""
+    for number in range(1, signal.NSIG):
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            process.reset_signal(number)
+    for number in payload.IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    hear_children()
 
 
 def _close_imports() -> None:

@@ -85,7 +85,7 @@ def test_attack(tmp_path: Path, victim: Path, name: str, flavour: Flavour) -> No
     assert message in str(caught.value)
     assert tree(victim) == before
     assert sorted(os.listdir(tmp_path)) == ["layer", "victim"]
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(os.listdir("/proc/self/fd")) <= descriptors  # less where an earlier test left some to the collector
 
 
 def test_links_to_the_outside_may_lie_there(tmp_path: Path, victim: Path) -> None:

@@ -29,7 +29,7 @@ class Runtime:
     def __init__(self, home: Path, rootfs: Path) -> None:
         self.home, self.rootfs = home, rootfs
         self.loop = asyncio.new_event_loop()
-        self.supervisor = Supervisor([home])
+        self.supervisor = Supervisor(home / "run", [home])
         self.count = 0
         self.run(self.supervisor.start())
 

@@ -49,7 +49,7 @@ def forget_handles(runtime: Runtime) -> None:
 
 
 def reborn(runtime: Runtime) -> Supervisor:
-    runtime.supervisor = Supervisor([runtime.home])
+    runtime.supervisor = Supervisor(runtime.home / "run", [runtime.home])
     return runtime.supervisor
 
 
