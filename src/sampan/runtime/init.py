@@ -6,7 +6,8 @@ closes:
     init → monitor   {"terminal": 1} + master               the pseudo terminal is made
                      {"failed": text, "step": …, "code": …} and exit
                      {"ready": 1}                           exec is next; the end of file without "failed": done
-    monitor → init   {"go": 1}                              the control group is entered: the program may come
+    monitor → init   the job                                what to build, with its descriptors
+                     {"go": 1}                              the control group is entered: the program may come
 
 What it is doing it notes in a pipe that nobody reads, unless it dies of it.
 
@@ -24,11 +25,12 @@ from collections.abc import Callable
 from fcntl import ioctl
 from typing import Any, Final, NoReturn
 
-from sampan.linux import path, process
+from sampan.linux import mount, path, process
 from sampan.linux.syscall import call
 from sampan.runtime import payload, wire
 from sampan.runtime.payload import StartError
 from sampan.runtime.rootfs import Root
+from sampan.runtime.wire import Message
 
 Spec = dict[str, Any]
 
@@ -44,34 +46,46 @@ _IFF_UP: Final = 1
 
 
 class Job:
-    """What the monitor hands to init: the bundle and the open things that go with it."""
+    """What init is to build: the bundle and the open things that go with it."""
 
-    def __init__(self, bundle: str, root: int, run_dir: str) -> None:
-        self.bundle = bundle
-        self.spec: Spec = {}  # read by init itself: what is read here is no weight on the monitor
-        self.root = root
-        self.run_dir = run_dir
-        self.trees: dict[int, int] = {}  # index in spec["mounts"] → detached tree
-        self.cgroups: dict[str, str] = {}  # version 1 hierarchy → own directory
-        self.namespaces: dict[str, int] = {}  # type → descriptor of a namespace to join
+    def __init__(self, message: Message, descriptors: dict[str, int]) -> None:
+        with open(f"{message['bundle']}/config.json", "rb") as file:
+            self.spec: Spec = json.loads(file.read())
+        self.root = descriptors["root"]
+        self.run_dir: str = message["run_dir"]
+        self.cgroups: dict[str, str] = message["cgroups"]  # version 1 hierarchy → own directory
+        self.size: tuple[int, int] | None = message["size"]
+        self.trees = {int(name[5:]): fd for name, fd in descriptors.items() if name.startswith("tree:")}
+        self.stdio = [descriptors[name] for name in ("stdin", "stdout", "stderr") if name in descriptors]
         self.rights = payload.Rights()
-        self.stdio: tuple[int, int, int] = (-1, -1, -1)
-        self.size: tuple[int, int] | None = None
-        self.notes = -1  # where to note the steps
+        self.rights.available = message["available"]
+        if "seccomp" in descriptors:
+            self.rights.seccomp = wire.read_file(descriptors["seccomp"])
+            self.rights.seccomp_flags = message["seccomp_flags"]
 
 
-def main(job: Job, status: socket.socket) -> NoReturn:
-    """Build the container and exec its program; report what fails to the monitor. Never returns."""
-    step = "init"
+def main(status: socket.socket, notes: int, kinds: frozenset[str], joined: list[int]) -> NoReturn:
+    """Make and join namespaces, wait for a job, build the container, exec its program. Never returns.
+
+    Args:
+        notes: descriptor of a pipe for the steps.
+        kinds: types of namespaces to make; joined: descriptors of those to join.
+    """
+    step = "namespaces"
     try:
         process.set_death_signal(signal.SIGKILL)
         process.set_dumpable(on=False)
         os.setsid()
         os.umask(0)  # modes of devices and directories are meant as they are written
-        with open(f"{job.bundle}/config.json", "rb") as file:
-            job.spec = json.loads(file.read())
+        _enter_namespaces(kinds, joined)
+        received = wire.receive(status)
+        if received is None:
+            os._exit(1)  # the monitor is gone
+        step = "bundle"
+        message, descriptors = received
+        job = Job(message, dict(zip(message["fds"], descriptors, strict=True)))
         for step, action in _steps(job, status):
-            os.write(job.notes, step.encode() + b"\n")
+            os.write(notes, step.encode() + b"\n")
             action()
         step = "exec"
         payload.become_program(job.spec["process"], job.rights, job.root, status)
@@ -86,7 +100,6 @@ def _steps(job: Job, status: socket.socket) -> list[tuple[str, Callable[[], None
     linux = spec.get("linux") or {}
     process_ = spec["process"]
     steps: list[tuple[str, Callable[[], None]]] = [
-        ("namespaces", lambda: _enter_namespaces(job)),
         ("root", lambda: root.attach(job.run_dir)),
     ]
     waiting = ("control group", lambda: _await_go(status))
@@ -111,17 +124,17 @@ def _steps(job: Job, status: socket.socket) -> list[tuple[str, Callable[[], None
     return steps
 
 
-def _enter_namespaces(job: Job) -> None:
-    for descriptor in job.namespaces.values():
+def _enter_namespaces(kinds: frozenset[str], joined: list[int]) -> None:
+    for descriptor in joined:
         process.setns(descriptor)
-    wanted = {entry["type"]: entry.get("path") for entry in (job.spec.get("linux") or {}).get("namespaces") or []}
-    kinds = process.CLONE_NEWNS
+    flags = process.CLONE_NEWNS
     for kind, flag in _NAMESPACES.items():
-        if kind in wanted and kind not in job.namespaces:
-            kinds |= flag
-    process.unshare(kinds)
-    if kinds & process.CLONE_NEWNET:
+        if kind in kinds:
+            flags |= flag
+    process.unshare(flags)
+    if flags & process.CLONE_NEWNET:
         _raise_loopback()
+    mount.mount(None, "/", None, mount.MS_REC | mount.MS_SLAVE)
 
 
 def _raise_loopback() -> None:
@@ -134,7 +147,7 @@ def _raise_loopback() -> None:
 
 def _stdio(job: Job, root: Root, status: socket.socket, *, terminal: bool) -> None:
     if not terminal:
-        payload.use_as_stdio(*job.stdio)
+        payload.use_as_stdio(job.stdio[0], job.stdio[1], job.stdio[2])
         return
     master, slave = root.open_terminal()
     if job.size is not None:

@@ -20,7 +20,7 @@ from typing import Final, NoReturn
 
 from sampan.linux import process
 from sampan.logs.writer import LogWriter, NullWriter
-from sampan.runtime import capabilities, cgroups, init, records, wire
+from sampan.runtime import capabilities, cgroups, payload, records, wire
 from sampan.runtime.cgroups import Group, Layout
 from sampan.runtime.channels import Channels
 from sampan.runtime.loop import READ, Loop
@@ -28,6 +28,7 @@ from sampan.runtime.payload import FAILED, set_window_size
 from sampan.runtime.rootfs import open_peer
 from sampan.runtime.sessions import Sessions
 from sampan.runtime.streams import Sink, Streams
+from sampan.runtime.unborn import STANDARD, Unborn
 from sampan.runtime.wire import Message
 
 _LOCK_POLL_S: Final = 0.001
@@ -60,12 +61,11 @@ def take_sink(wanted: Message, connection: int, early: int | None) -> Sink:
 class Monitor:
     """One container's monitor, in its own process."""
 
-    def __init__(
-        self, prepared: Prepared, loop: Loop, channel: socket.socket, request: Message, descriptors: dict[str, int]
-    ) -> None:
-        self._prepared = prepared
-        self._loop = loop
-        self._channel = channel
+    def __init__(self, waiting: Waiting, request: Message, descriptors: dict[str, int]) -> None:
+        self._prepared = waiting.prepared
+        self._loop = waiting.loop
+        self._channel = waiting.channel
+        self._unborn = waiting.unborn
         self._request = request
         self._run_dir: str = request["run_dir"]
         self._root = descriptors["root"]
@@ -122,97 +122,86 @@ class Monitor:
     # The start
 
     def _start(self) -> None:
-        """Fork init and make its control group while it builds the container; then let it go on."""
-        layout = self._prepared.layout
+        """Tell init what to build and make its control group meanwhile; then let it go on."""
+        layout, wanted = self._prepared.layout, self._request["cgroup"]
         self._step = "control group"
-        group = cgroups.plan(layout, self._request["cgroup"]["path"])
-        job = self._job(group)
+        group = cgroups.plan(layout, wanted["path"])
         self._group = group
         if layout.unified:  # init is born in its group, which then must be there
             self._make_group(group)
-        status = self._fork_init(job)
+        self._step = "namespaces"
+        unborn = self._get_init(group)
+        self._init, self._notes = unborn.pid, unborn.notes
+        self._tell_init(unborn, group)
         if not layout.unified:
+            self._step = "control group"
             self._make_group(group)
             group.attach(self._init)
-        with contextlib.suppress(BrokenPipeError):  # it has failed already, and said why
-            wire.send(status, {"go": 1})
-        self._sessions.take(job.rights, self._root, group, unified=layout.unified)
-        status.setblocking(False)
-        self._status = status
-        self._loop.watch(status.fileno(), READ, self._init_spoke)
+        self._status = unborn.let_go()
+        self._loop.watch(self._status.fileno(), READ, self._init_spoke)
         self._loop.on_exit(self._init, self._init_ended)
 
     def _make_group(self, group: Group) -> None:
         wanted = self._request["cgroup"]
-        self._step = "control group"
         cgroups.create(self._prepared.layout, group, wanted["path"], wanted["resources"])
         self._write_state()
 
-    def _job(self, group: Group) -> init.Job:
-        job = init.Job(self._request["bundle"], self._root, self._run_dir)
-        job.rights.available = self._prepared.capabilities
-        job.size = self._request.get("size")
-        if not self._prepared.layout.unified:
-            job.cgroups = self._prepared.layout.own_directories(group)
-        if "seccomp" in self._descriptors:
-            job.rights.seccomp = wire.read_file(self._descriptors["seccomp"])
-            job.rights.seccomp_flags = self._request.get("seccomp_flags", 0)
-        for name, descriptor in self._descriptors.items():
-            if name.startswith("tree:"):
-                job.trees[int(name[5:])] = descriptor
-        for entry in self._request["namespaces"]:
-            if entry.get("path"):
-                job.namespaces[entry["type"]] = os.open(entry["path"], os.O_RDONLY | os.O_CLOEXEC)
-        return job
-
-    def _fork_init(self, job: init.Job) -> socket.socket:
-        self._step = "namespaces"
-        pid_namespace = job.namespaces.pop("pid", None)
-        if pid_namespace is not None:
-            process.setns(pid_namespace, process.CLONE_NEWPID)
-        elif any(entry["type"] == "pid" for entry in self._request["namespaces"]):
-            process.unshare(process.CLONE_NEWPID)  # for init and, later, for the exec sessions
-        ours, theirs = wire.pair()
-        self._notes, job.notes = os.pipe2(os.O_CLOEXEC)
-        pipes = self._make_pipes(job)
-        cgroup = self._group.descriptor() if self._prepared.layout.unified and self._group is not None else None
-        self._init = process.clone3(cgroup=cgroup)
-        if not self._init:
-            ours.close()
-            init.main(job, theirs)
-        theirs.close()
-        os.close(job.notes)
-        if cgroup is not None:
-            os.close(cgroup)
-        self._own_pipes(job, pipes)
-        for descriptor in job.trees.values():
+    def _get_init(self, group: Group) -> Unborn:
+        """Return the init that waits, if it has the right namespaces, or one made for this container."""
+        wanted = [entry for entry in self._request["namespaces"] if entry["type"] != "cgroup"]
+        kinds = frozenset(entry["type"] for entry in wanted if not entry.get("path"))
+        joined = {e["type"]: os.open(e["path"], os.O_RDONLY | os.O_CLOEXEC) for e in wanted if e.get("path")}
+        if self._unborn is not None and self._unborn.suits(kinds, joined):
+            return self._unborn
+        if self._unborn is not None:
+            self._unborn.discard()
+        cgroup = group.descriptor() if self._prepared.layout.unified else None
+        unborn = Unborn(kinds, joined, cgroup)
+        for descriptor in (*joined.values(), *([cgroup] if cgroup is not None else [])):
             os.close(descriptor)
-        return ours
+        return unborn
 
-    def _make_pipes(self, job: init.Job) -> list[tuple[int, int]]:
-        """Make the standard streams of a program without a terminal; return (monitor's end, stream number)."""
-        if self._request["terminal"]:
-            return []
-        stdin_read, stdin_write = os.pipe2(os.O_CLOEXEC) if self._request["open_stdin"] else (-1, -1)
-        out_read, out_write = os.pipe2(os.O_CLOEXEC)
-        err_read, err_write = os.pipe2(os.O_CLOEXEC)
-        if stdin_read < 0:
-            stdin_read = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-        job.stdio = (stdin_read, out_write, err_write)
-        return [(stdin_write, 0), (out_read, 1), (err_read, 2)]
-
-    def _own_pipes(self, job: init.Job, pipes: list[tuple[int, int]]) -> None:
-        for descriptor in job.stdio:
-            if descriptor >= 0:
+    def _tell_init(self, unborn: Unborn, group: Group) -> None:
+        layout, own = self._prepared.layout, self._descriptors
+        carried = {name: fd for name, fd in own.items() if name in ("root", "seccomp") or name.startswith("tree:")}
+        stdio = self._make_pipes()
+        job = {
+            "bundle": self._request["bundle"],
+            "run_dir": self._run_dir,
+            "cgroups": {} if layout.unified else layout.own_directories(group),
+            "size": self._request["size"],
+            "available": self._prepared.capabilities,
+            "seccomp_flags": self._request.get("seccomp_flags", 0),
+        }
+        unborn.tell(job, carried | stdio)
+        for name, descriptor in (carried | stdio).items():
+            if name.startswith("tree:") or name in stdio:
                 os.close(descriptor)
-        for descriptor, number in pipes:
-            if number and descriptor >= 0:
-                self._streams.add_output(descriptor, "stdout" if number == 1 else "stderr")
-            elif descriptor >= 0:
-                self._streams.set_stdin(descriptor)
+        rights = payload.Rights()
+        rights.available = self._prepared.capabilities
+        if "seccomp" in own:
+            rights.seccomp, rights.seccomp_flags = wire.read_file(own["seccomp"]), job["seccomp_flags"]
+        self._sessions.take(rights, self._root, group, unified=layout.unified)
+
+    def _make_pipes(self) -> dict[str, int]:
+        """Make the standard streams of a program without a terminal and attach the first clients.
+
+        Returns the program's ends by name.
+        """
+        theirs: dict[str, int] = {}
+        if not self._request["terminal"]:
+            for name in ("stdout", "stderr"):
+                ours, theirs[name] = os.pipe2(os.O_CLOEXEC)
+                self._streams.add_output(ours, name)
+            if self._request["open_stdin"]:
+                theirs["stdin"], ours = os.pipe2(os.O_CLOEXEC)
+                self._streams.set_stdin(ours)
+            else:
+                theirs["stdin"] = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         for number, wanted in enumerate(self._request.get("attach") or ()):
             early = self._descriptors.get(f"early:{number}")
             self._streams.attach(take_sink(wanted, self._descriptors[f"attach:{number}"], early))
+        return theirs
 
     def _init_spoke(self, _events: int) -> None:
         self._hear_init()
@@ -451,21 +440,31 @@ def _open_log(wanted: Message) -> LogWriter | NullWriter:
     return LogWriter(wanted["path"], wanted["max_size"], wanted["max_file"], attrs=wanted.get("attrs", "").encode())
 
 
+class Waiting:
+    """What a monitor has before it knows its container."""
+
+    def __init__(self, prepared: Prepared, channel: socket.socket) -> None:
+        self.prepared = prepared
+        self.channel = channel
+        self.loop = Loop()
+        # On version 2 an init is born into its group: cheaper than to move it there, and not to be done ahead.
+        self.unborn = None if prepared.layout.unified else Unborn(STANDARD, {})
+
+
 def main(prepared: Prepared, channel: socket.socket) -> NoReturn:
     """Be a monitor, in the process that the zygote forked: wait on ``channel`` for the container to run."""
     process.set_name("sampan-spare")
     os.setsid()
     process.set_subreaper()
-    loop = Loop()
-    received = wire.receive(channel)
-    if received is None:
-        os._exit(0)  # sampand is gone
-    request, descriptors = received
     try:
+        waiting = Waiting(prepared, channel)
+        received = wire.receive(channel)
+        if received is None:
+            os._exit(0)  # sampand is gone
         wire.send(channel, {"event": "taken"})
+        request, descriptors = received
         process.set_name(f"sampan-mon {request['id'][:4]}")
-        named = dict(zip(request["fds"], descriptors, strict=True))
-        Monitor(prepared, loop, channel, request, named).run()
+        Monitor(waiting, request, dict(zip(request["fds"], descriptors, strict=True))).run()
     except BaseException as error:  # noqa: BLE001  (the zygote's own loop must never run on in this process)
-        print(f"sampan: monitor of {request['id']}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        print(f"sampan: monitor: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
         os._exit(1)

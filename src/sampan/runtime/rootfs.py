@@ -85,7 +85,6 @@ class Root:
 
     def attach(self, place: str) -> None:
         """Give the detached root a place in this mount namespace; any directory will do, it is left by `pivot`."""
-        mount.mount(None, "/", None, mount.MS_REC | mount.MS_SLAVE)
         target = os.open(place, path.O_PATH | os.O_DIRECTORY)
         mount.set_attributes(self.descriptor, propagation=mount.MS_PRIVATE)
         mount.move_mount(self.descriptor, target, on=f"root → {place}")

@@ -214,10 +214,11 @@ class Streams:
     def _serve_sink(self, sink: Sink, events: int) -> None:
         if events & WRITE and not sink.drain():
             self.drop(sink)
-        elif events & READ:
-            self._read_sink(sink)
-        elif events & GONE and "stdin" in sink.wanted and self._input:
-            self._loop.forget(sink.connection.fileno())  # what it sent last is still to be read: see `_wait_for_stdin`
+        elif "stdin" in sink.wanted and self._stdin >= 0 and events & (READ | GONE):
+            if not self._input:
+                self._read_sink(sink)  # to the end: one that has hung up may have sent more than is read
+            elif events & GONE:
+                self._loop.forget(sink.connection.fileno())  # until its input is written: see `_wait_for_stdin`
         elif events & GONE:
             self.drop(sink)
         if sink not in self.sinks:
