@@ -208,6 +208,16 @@ def create(layout: Layout, group: Group, path: str, resources: Resources) -> Non
 
 
 def _make(layout: Layout, point: str, relative: str) -> None:
+    path = f"{point}/{relative}"
+    try:
+        if not (layout.unified and point == layout.v2):
+            os.mkdir(path, 0o755)
+            _prepare(layout, point, path)
+            return
+    except FileNotFoundError:
+        pass  # the parents first
+    except FileExistsError:
+        return
     path = point
     for part in relative.split("/"):
         if layout.unified and point == layout.v2:
@@ -217,9 +227,13 @@ def _make(layout: Layout, point: str, relative: str) -> None:
             os.mkdir(path, 0o755)
         except FileExistsError:
             continue
-        if point == layout.v1.get("cpuset"):
-            for name in ("cpuset.cpus", "cpuset.mems"):  # empty in a new group, which then takes no process
-                _write(f"{path}/{name}", _read(f"{os.path.dirname(path)}/{name}").strip())
+        _prepare(layout, point, path)
+
+
+def _prepare(layout: Layout, point: str, path: str) -> None:
+    if point == layout.v1.get("cpuset"):
+        for name in ("cpuset.cpus", "cpuset.mems"):  # empty in a new group, which then takes no process
+            _write(f"{path}/{name}", _read(f"{os.path.dirname(path)}/{name}").strip())
 
 
 def _delegate(path: str) -> None:
@@ -285,8 +299,9 @@ def _limit_devices(layout: Layout, group: Group, relative: str, rules: list[dict
         return
     policy = devices.policy([*devices.spec_rules(rules), *devices.RUNTIME_RULES])
     if "devices" in layout.v1:
-        for name, line in devices.v1_lines(policy):
-            _write(f"{layout.v1['devices']}/{relative}/{name}", line)
+        lines = devices.v1_lines(policy)
+        for name in dict.fromkeys(name for name, _ in lines):  # deny all first, then what is allowed; or the reverse
+            _write_lines(f"{layout.v1['devices']}/{relative}/{name}", [line for own, line in lines if own == name])
         return
     program = bpf.load(bpf.device_program(devices.v2_matches(policy), allow_by_default=policy.allow_by_default))
     directory = group.descriptor()
@@ -364,10 +379,17 @@ def _read(path: str) -> str:
 
 
 def _write(path: str, value: str) -> None:
+    _write_lines(path, [value])
+
+
+def _write_lines(path: str, values: list[str]) -> None:
+    """Write each of the values with a write(2) of its own, as the kernel takes them."""
+    value = ""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            os.write(descriptor, value.encode())
+            for value in values:
+                os.write(descriptor, value.encode())
         finally:
             os.close(descriptor)
     except OSError as error:

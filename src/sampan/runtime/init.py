@@ -49,8 +49,7 @@ class Job:
     """What init is to build: the bundle and the open things that go with it."""
 
     def __init__(self, message: Message, descriptors: dict[str, int]) -> None:
-        with open(f"{message['bundle']}/config.json", "rb") as file:
-            self.spec: Spec = json.loads(file.read())
+        self.spec: Spec = json.loads(wire.read_file(descriptors["spec"]))
         self.root = descriptors["root"]
         self.run_dir: str = message["run_dir"]
         self.cgroups: dict[str, str] = message["cgroups"]  # version 1 hierarchy → own directory

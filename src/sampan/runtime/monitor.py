@@ -31,6 +31,7 @@ from sampan.runtime.streams import Sink, Streams
 from sampan.runtime.unborn import STANDARD, Unborn
 from sampan.runtime.wire import Message
 
+_INITS: Final = ("root", "spec", "seccomp")  # descriptors that go on to init, beside the trees
 _LOCK_POLL_S: Final = 0.001
 
 
@@ -66,6 +67,7 @@ class Monitor:
         self._loop = waiting.loop
         self._channel = waiting.channel
         self._unborn = waiting.unborn
+        self._identity = waiting.identity
         self._request = request
         self._run_dir: str = request["run_dir"]
         self._root = descriptors["root"]
@@ -163,10 +165,11 @@ class Monitor:
 
     def _tell_init(self, unborn: Unborn, group: Group) -> None:
         layout, own = self._prepared.layout, self._descriptors
-        carried = {name: fd for name, fd in own.items() if name in ("root", "seccomp") or name.startswith("tree:")}
+        carried = {
+            name: fd for name, fd in own.items() if name in ("root", "spec", "seccomp") or name.startswith("tree:")
+        }
         stdio = self._make_pipes()
         job = {
-            "bundle": self._request["bundle"],
             "run_dir": self._run_dir,
             "cgroups": {} if layout.unified else layout.own_directories(group),
             "size": self._request["size"],
@@ -175,7 +178,7 @@ class Monitor:
         }
         unborn.tell(job, carried | stdio)
         for name, descriptor in (carried | stdio).items():
-            if name.startswith("tree:") or name in stdio:
+            if name.startswith("tree:") or name == "spec" or name in stdio:
                 os.close(descriptor)
         rights = payload.Rights()
         rights.available = self._prepared.capabilities
@@ -244,14 +247,8 @@ class Monitor:
         self._channels.tell(self._state("started"))
 
     def _write_state(self) -> None:
-        own = os.getpid()
-        record = {
-            "boot": process.boot_id(),
-            "pid": own,
-            "start_time": process.start_time(own),
-            "group": self._group.record() if self._group is not None else None,
-        }
-        records.write(self._run_dir, records.STATE, record)
+        group = self._group.record() if self._group is not None else None
+        records.write(self._run_dir, records.STATE, {**self._identity, "group": group})
 
     def _state(self, event: str) -> Message:
         return {
@@ -447,6 +444,8 @@ class Waiting:
         self.prepared = prepared
         self.channel = channel
         self.loop = Loop()
+        own = os.getpid()
+        self.identity = {"boot": process.boot_id(), "pid": own, "start_time": process.start_time(own)}
         # On version 2 an init is born into its group: cheaper than to move it there, and not to be done ahead.
         self.unborn = None if prepared.layout.unified else Unborn(STANDARD, {})
 

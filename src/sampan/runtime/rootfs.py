@@ -145,12 +145,15 @@ class Root:
         top = mount.new_filesystem("tmpfs", [("mode", "755")], mode, source="tmpfs")
         self._place(top, destination)
         for name, own in directories.items():
+            os.mkdir(name, 0o755, dir_fd=top)  # a file system of our own: nothing in it can lead elsewhere
+            target = os.open(name, path.O_PATH | os.O_NOFOLLOW, dir_fd=top)
             tree = mount.open_tree(own)
-            mount.set_attributes(tree, set_=options.set, recursive=True)
-            self._place_and_close(tree, f"{destination}/{name}")
+            mount.move_mount(tree, target, on=f"{destination}/{name}")
+            os.close(tree)
+            os.close(target)
             for alias in name.split(",") if "," in name else ():
                 os.symlink(name, alias, dir_fd=top)
-        mount.set_attributes(top, set_=options.set & mount.MOUNT_ATTR_RDONLY)
+        mount.set_attributes(top, set_=options.set, recursive=True)
         os.close(top)
 
     def _place_and_close(self, tree: int, destination: str) -> None:
@@ -279,4 +282,5 @@ def _make_node(parent: int, name: str, mode: int, number: int, owner: tuple[int,
         os.mknod(name, mode, number, dir_fd=parent)
     except FileExistsError:
         return
-    os.chown(name, *owner, dir_fd=parent, follow_symlinks=False)
+    if owner != (0, 0):
+        os.chown(name, *owner, dir_fd=parent, follow_symlinks=False)

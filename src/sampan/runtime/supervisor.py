@@ -192,7 +192,8 @@ class Supervisor:
         records.create(str(launch.run_dir))
         launch.bundle.mkdir(mode=0o700, parents=True, exist_ok=True)
         (launch.bundle / "config.json").write_bytes(msgspec.json.encode(launch.spec))
-        descriptors = {"root": launch.root}
+        descriptors = {"root": launch.root, "spec": wire.memory_file(_without_seccomp(launch.spec))}
+        stack.callback(os.close, descriptors["spec"])
         if launch.lock >= 0:
             descriptors["lock"] = launch.lock
         for index, entry in enumerate(launch.spec.get("mounts") or []):
@@ -209,7 +210,6 @@ class Supervisor:
         request: Message = {
             "id": launch.id,
             "run_dir": str(launch.run_dir),
-            "bundle": str(launch.bundle),
             "cgroup": {"path": linux["cgroupsPath"], "resources": linux.get("resources") or {}},
             "namespaces": linux.get("namespaces") or [],
             "log": msgspec.to_builtins(launch.log),
@@ -327,6 +327,12 @@ def _spawn(command: list[str], channel: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command, pass_fds=[channel], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/", env={}
     )
+
+
+def _without_seccomp(spec: dict[str, Any]) -> bytes:
+    """Encode what init reads: the filter goes to it compiled, and its source is most of a configuration."""
+    linux = {key: value for key, value in (spec.get("linux") or {}).items() if key != "seccomp"}
+    return msgspec.json.encode({**spec, "linux": linux})
 
 
 def _is_open(channel: socket.socket) -> bool:
