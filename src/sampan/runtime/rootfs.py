@@ -122,6 +122,8 @@ class Root:
         make = path.make_directories if is_directory else path.make_file
         target = make(self.descriptor, destination)
         try:
+            if stat.S_ISDIR(os.fstat(target).st_mode) != is_directory:  # the kernel would only say EINVAL
+                raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR).lower())
             mount.move_mount(tree, target, on=f"{destination}")
         finally:
             os.close(target)

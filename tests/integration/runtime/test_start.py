@@ -120,6 +120,15 @@ def test_a_mount_that_fails_is_named(runtime: Runtime) -> None:
     assert "nonsense" in str(failed.value)
 
 
+def test_a_file_cannot_be_mounted_onto_a_directory(runtime: Runtime) -> None:
+    (runtime.home / "file").write_text("x")
+    spec = runtime.spec("true")
+    spec["mounts"].append({"destination": "/tmp", "type": "bind", "source": str(runtime.home / "file")})
+    with pytest.raises(StartFailed, match="not a directory") as failed:
+        runtime.start(spec)
+    assert failed.value.step == "mount /tmp"
+
+
 def test_a_missing_working_directory_is_made(runtime: Runtime) -> None:
     assert runtime.output("pwd", cwd="/tmp/new/place") == "/tmp/new/place\n"
 
