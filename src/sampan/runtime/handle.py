@@ -10,18 +10,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from sampan.linux import process
 from sampan.runtime import cgroups, guard, records, wire
 from sampan.runtime.channels import short_path
 from sampan.runtime.records import Record
 from sampan.runtime.wire import Message
 
 ADOPT_WAIT_S: Final = 10.0  # a monitor that has its lock listens within milliseconds
+ANSWER_WAIT_S: Final = 5.0  # a monitor answers within a millisecond, unless somebody has stopped it
+TAKE_WAIT_S: Final = 10.0  # for a monitor to be forked and to read what it is to do; milliseconds on an idle machine
 POLL_S: Final = 0.005
 
 
@@ -322,9 +326,18 @@ class Monitor:
                 return
 
     async def taken_on(self) -> None:
-        """Wait until a monitor has the container. Raises MonitorGone: none ever had it, all is as it was before."""
+        """Wait until a monitor has the container.
+
+        Raises:
+            MonitorGone: none ever had it, all is as it was before.
+            TimeoutError: it has not even read the request.
+        """
         either: set[asyncio.Future[Any]] = {self.hello, self.exit}
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(either, timeout=TAKE_WAIT_S, return_when=asyncio.FIRST_COMPLETED)
+        if not done and not self.taken:
+            raise TimeoutError(f"monitor of {self.id[:12]}")
+        if not done:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if self.hello.done():
             self.hello.result()
 
@@ -340,8 +353,20 @@ class Monitor:
     # What the engine asks for
 
     async def signal(self, signum: int) -> None:
-        """Send a signal to the container's first process. Raises MonitorGone: it is not running."""
-        await self._ask({"op": "signal", "signal": signum})
+        """Send a signal to the container's first process.
+
+        SIGKILL reaches a container whose monitor does not answer, too: the monitor is killed, and what it watched over
+        is ended as always when a monitor dies.
+
+        Raises:
+            MonitorGone: it is not running, or the monitor does not answer.
+        """
+        try:
+            await asyncio.wait_for(self._ask({"op": "signal", "signal": signum}), ANSWER_WAIT_S)
+        except TimeoutError:
+            if signum != signal.SIGKILL or self._pidfd < 0:
+                raise MonitorGone(f"the monitor of {self.id[:12]} (pid {self.pid}) does not answer") from None
+            process.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     async def attach(self, attachment: Attachment) -> None:
         """Give a client's connection to the monitor."""

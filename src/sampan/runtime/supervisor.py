@@ -241,8 +241,10 @@ class Supervisor:
             try:
                 await monitor.send_launch(request, descriptors)
                 await monitor.taken_on()
-            except (MonitorGone, BrokenPipeError, ConnectionResetError):
+            except (MonitorGone, BrokenPipeError, ConnectionResetError, TimeoutError) as error:
                 monitor.close()
+                if isinstance(error, TimeoutError):
+                    self._replace_zygote()
                 await self.forget(launch.run_dir)
                 if monitor.taken:
                     raise OSError(errno.ECHILD, "its monitor died while it was starting") from None
@@ -278,6 +280,13 @@ class Supervisor:
                     self._zygote_ended()
                 else:
                     return ours
+
+    def _replace_zygote(self) -> None:
+        """End a zygote that does not fork, or whose monitors do not run; those that have a container go on."""
+        if self._zygote is not None:
+            log.warning("the zygote (pid %d) or its monitor does not answer: ending it", self._zygote.pid)
+            self._zygote.kill()
+            self._zygote_ended()
 
     async def _keep_spare(self) -> None:
         """See that the next start finds a monitor waiting."""

@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from sampan.linux import process
-from sampan.runtime import cgroups, guard, records
-from sampan.runtime.supervisor import Exit, Monitor, Supervisor
+from sampan.runtime import cgroups, guard, handle, records
+from sampan.runtime.supervisor import Exit, Monitor, MonitorGone, Supervisor
 
 from .conftest import PATIENCE_S, Runtime, read_until
 
@@ -212,3 +214,23 @@ def _children(pid: int) -> list[int]:
 def test_pids_of_this_boot_are_told_apart_by_start_time() -> None:
     assert process.start_time(os.getpid()) > 0
     assert len(process.boot_id()) == 36
+
+
+def test_a_stopped_monitor_does_not_keep_its_container_alive(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handle, "ANSWER_WAIT_S", 0.1)
+    monitor = runtime.start(runtime.spec("sleep", "1000"))
+    os.kill(monitor.pid, signal.SIGSTOP)
+    with pytest.raises(MonitorGone, match="does not answer"):
+        runtime.run(monitor.signal(signal.SIGTERM))
+    runtime.run(monitor.signal(signal.SIGKILL))
+    assert runtime.end(monitor).code == 137
+
+
+def test_a_stopped_zygote_is_replaced(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handle, "TAKE_WAIT_S", 2.0)
+    old = runtime.supervisor.zygote_pid
+    for pid in _children(old):  # the monitor that waits
+        os.kill(pid, signal.SIGKILL)
+    os.kill(old, signal.SIGSTOP)
+    assert runtime.end(runtime.start(runtime.spec("true"))).code == 0
+    assert runtime.supervisor.zygote_pid not in (0, old)
