@@ -91,15 +91,25 @@ def make_file(root: int, path: str, mode: int = 0o644) -> int:
 
 
 def read_file(root: int, path: str, limit: int = 1 << 20) -> bytes | None:
-    """Return up to ``limit`` bytes of the regular file ``path`` inside ``root``; None where there is no such file."""
+    """Return up to ``limit`` bytes of the regular file ``path`` inside ``root``; None where there is none to be read.
+
+    Whatever a container put there instead (a device, a pipe, a loop of links) is no such file.
+    """
     try:
-        descriptor = open_in_root(root, path, os.O_RDONLY | os.O_NONBLOCK)
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENXIO, errno.ELOOP):
-            return None
-        raise
+        place = open_in_root(root, path)
+        try:
+            if not _is_regular(place):
+                return None
+        finally:
+            os.close(place)
+        return _read(open_in_root(root, path, os.O_RDONLY | os.O_NONBLOCK), limit)
+    except OSError:
+        return None
+
+
+def _read(descriptor: int, limit: int) -> bytes | None:
     try:
-        if not _is_regular(descriptor):
+        if not _is_regular(descriptor):  # changed meanwhile
             return None
         pieces: list[bytes] = []
         while limit > 0 and (piece := os.read(descriptor, min(limit, 65536))):

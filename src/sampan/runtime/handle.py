@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -24,7 +25,10 @@ from sampan.runtime.records import Record
 from sampan.runtime.wire import Message
 
 ADOPT_WAIT_S: Final = 10.0  # a monitor that has its lock listens within milliseconds
-ANSWER_WAIT_S: Final = 5.0  # a monitor answers within a millisecond, unless somebody has stopped it
+log = logging.getLogger(__name__)
+
+EXEC_WAIT_S: Final = 60.0  # for a program to be exec'd in a container
+ANSWER_WAIT_S: Final = 10.0  # a monitor answers within a millisecond, unless somebody has stopped it
 TAKE_WAIT_S: Final = 10.0  # for a monitor to be forked and to read what it is to do; milliseconds on an idle machine
 POLL_S: Final = 0.005
 
@@ -136,6 +140,17 @@ class LogMark:
     generation: int
     size: int
     descriptor: int | None
+
+
+class MonitorSilent(MonitorGone):
+    """The monitor is there and does not answer: somebody has stopped it, or the machine is far too busy."""
+
+    status = 500
+
+
+def _gone(why: str) -> Record:
+    return {"code": guard.KILLED, "signal": 9, "oom": False, "started": True, "step": "", "error": why,
+            "finished_ns": 0}  # fmt: skip
 
 
 def exit_of(record: Record) -> Exit:
@@ -282,7 +297,12 @@ class Monitor:
         self._fail_requests()
         if self.exit.done():
             return
-        found = await reach(self.run_dir)
+        try:
+            found = await reach(self.run_dir)
+        except OSError as error:
+            log.error("container %s: its monitor is gone, and ending what it left failed: %s", self.id[:12], error)
+            self._end(_gone(f"its monitor died, and ending what it left failed: {error}"))
+            return
         if isinstance(found, socket.socket):
             self._open(found)
         elif found is not None:
@@ -290,8 +310,7 @@ class Monitor:
         elif not self.hello.done():
             self.hello.set_exception(MonitorGone("the monitor never began"))
         else:
-            self._end({"code": guard.KILLED, "signal": 9, "oom": False, "started": True, "step": "",
-                       "error": "its run directory was removed", "finished_ns": 0})  # fmt: skip
+            self._end(_gone("its run directory was removed"))
 
     def _fail_requests(self) -> None:
         for waiting in self._requests.values():
@@ -299,17 +318,24 @@ class Monitor:
                 waiting.set_exception(MonitorGone(f"the monitor of {self.id[:12]} is gone"))
         self._requests.clear()
 
-    async def _ask(self, request: Message, descriptors: dict[str, int] | None = None) -> tuple[Message, list[int]]:
+    async def _ask(
+        self, request: Message, descriptors: dict[str, int] | None = None, within: float = ANSWER_WAIT_S
+    ) -> tuple[Message, list[int]]:
         self._sequence += 1
         waiting: asyncio.Future[tuple[Message, list[int]]] = self._loop.create_future()
         self._requests[self._sequence] = waiting
+        request = {**request, "seq": self._sequence}
         carried = descriptors or {}
         try:
-            wire.send(self._channel, {**request, "seq": self._sequence, "fds": list(carried)}, list(carried.values()))
+            wire.send(self._channel, {**request, "fds": list(carried)}, list(carried.values()))
         except OSError as error:
             self._requests.pop(self._sequence, None)
             raise MonitorGone(f"the monitor of {self.id[:12]} is gone: {error.strerror}") from None
-        answer, received = await waiting
+        try:
+            answer, received = await asyncio.wait_for(waiting, within)
+        except TimeoutError:
+            self._requests.pop(request["seq"], None)
+            raise MonitorSilent(f"the monitor of {self.id[:12]} (pid {self.pid}) does not answer") from None
         if "error" in answer:
             raise MonitorGone(answer["error"])
         return answer, received
@@ -362,10 +388,10 @@ class Monitor:
             MonitorGone: it is not running, or the monitor does not answer.
         """
         try:
-            await asyncio.wait_for(self._ask({"op": "signal", "signal": signum}), ANSWER_WAIT_S)
-        except TimeoutError:
+            await self._ask({"op": "signal", "signal": signum}, within=ANSWER_WAIT_S)
+        except MonitorSilent:
             if signum != signal.SIGKILL or self._pidfd < 0:
-                raise MonitorGone(f"the monitor of {self.id[:12]} (pid {self.pid}) does not answer") from None
+                raise
             process.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     async def attach(self, attachment: Attachment) -> None:
@@ -402,7 +428,7 @@ class Monitor:
             if launch.attachment is not None:
                 request["attach"] = launch.attachment.message()
                 descriptors = client_descriptors(launch.attachment, stack)
-            answer, _ = await self._ask(request, descriptors)
+            answer, _ = await self._ask(request, descriptors, within=EXEC_WAIT_S)
             if "failed" in answer:
                 self._end_exec(launch.id, answer["code"])
                 raise StartFailed(answer["step"], answer["failed"], answer["code"])

@@ -40,6 +40,9 @@ _NAMESPACES: Final = {
     "ipc": process.CLONE_NEWIPC,
     "network": process.CLONE_NEWNET,
 }
+_IPC_SYSCTLS: Final = frozenset(
+    f"kernel.{name}" for name in ("msgmax", "msgmnb", "msgmni", "sem", "shmall", "shmmax", "shmmni", "shm_rmid_forced")
+)
 _SIOCGIFFLAGS: Final = 0x8913
 _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP: Final = 1
@@ -74,6 +77,7 @@ def main(status: socket.socket, notes: int, kinds: frozenset[str], joined: list[
     try:
         process.set_death_signal(signal.SIGKILL)
         process.set_dumpable(on=False)
+        payload.drop_descriptors([status.fileno(), notes, *joined])
         os.setsid()
         os.umask(0)  # modes of devices and directories are meant as they are written
         _enter_namespaces(kinds, joined)
@@ -112,7 +116,7 @@ def _steps(job: Job, status: socket.socket) -> list[tuple[str, Callable[[], None
         ("cgroup namespace", lambda: _enter_cgroup_namespace(linux)),
         ("devices", lambda: root.make_devices(linux.get("devices") or [])),
         ("stdio", lambda: _stdio(job, root, status, terminal=bool(process_.get("terminal")))),
-        ("sysctl", lambda: _sysctls(root, linux.get("sysctl") or {})),
+        ("sysctl", lambda: _sysctls(root, linux)),
         ("oom score", lambda: _oom_score(root, process_.get("oomScoreAdj"))),
         ("read-only paths", lambda: root.make_readonly(linux.get("readonlyPaths") or [])),
         ("masked paths", lambda: root.mask(linux.get("maskedPaths") or [])),
@@ -157,9 +161,19 @@ def _stdio(job: Job, root: Root, status: socket.socket, *, terminal: bool) -> No
     payload.take_terminal(slave)
 
 
-def _sysctls(root: Root, wanted: dict[str, str]) -> None:
-    for name, value in wanted.items():
-        root.write_proc("sys/" + name.replace(".", "/"), value)
+def _sysctls(root: Root, linux: dict[str, Any]) -> None:
+    """Set what belongs to the container's own namespaces, and nothing else: the rest is the host's.
+
+    Source. runc's list, libcontainer/configs/validate.
+    """
+    own = {entry["type"] for entry in linux.get("namespaces") or [] if not entry.get("path")}
+    for name, value in (linux.get("sysctl") or {}).items():
+        dotted = name.replace("/", ".")
+        of_ipc = dotted in _IPC_SYSCTLS or dotted.startswith("fs.mqueue.")
+        namespace = "ipc" if of_ipc else "network" if dotted.startswith("net.") else "uts"
+        if ".." in dotted or namespace not in own or (namespace == "uts" and dotted != "kernel.domainname"):
+            raise StartError("sysctl", f'sysctl "{name}" is not in a separate kernel namespace')
+        root.write_proc("sys/" + dotted.replace(".", "/"), value)
 
 
 def _oom_score(root: Root, score: int | None) -> None:

@@ -303,9 +303,14 @@ class Monitor:
         self._streams.idle = self._loop.stop
         self._streams.finish()
         self._log.close()
-        records.write_once(self._run_dir, records.EXIT, record)
         self._exit = record
         self._channels.tell({"event": "exit", **record})
+        try:
+            records.write_once(self._run_dir, records.EXIT, record)
+        except (
+            OSError
+        ) as error:  # a full file system: who hears of it now knows; who comes later will find a dead monitor
+            print(f"sampan: container {self._request['id']}: exit record: {error}", file=sys.stderr, flush=True)
         if self._group is not None:
             with contextlib.suppress(OSError):  # sampand tries again when it takes the record
                 self._group.remove()

@@ -89,6 +89,17 @@ def use_as_stdio(stdin: int, stdout: int, stderr: int) -> None:
         os.dup2(descriptor, place, inheritable=True)
 
 
+def drop_descriptors(keep: list[int]) -> None:
+    """Hold nothing of the monitor's but these; the standard streams lead nowhere for now.
+
+    Done before a container is entered, whose processes may look at /proc/PID/fd (CVE-2024-21626).
+    """
+    process.close_all_but([0, 1, 2, *keep])
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    use_as_stdio(null, null, null)
+    os.close(null)
+
+
 def own_stdio(uid: int, gid: int) -> None:
     """Let the program's user reopen its standard streams through /proc/self/fd, as runc does."""
     for descriptor in (0, 1, 2):
@@ -151,7 +162,7 @@ def environment(spec: Process, home: str) -> dict[str, str]:
         if equals and name:
             found[name] = value
     if not found.get("HOME"):
-        found["HOME"] = home
+        found["HOME"] = home if "\0" not in home else "/"  # whatever a container wrote into its user data base
     return found
 
 

@@ -47,6 +47,10 @@ _PROPAGATION: Final = {
 _IGNORED: Final = {"bind", "rbind", "defaults", "async", "tmpcopyup"}
 
 
+_NO_LINKS: Final = path.RESOLVE_IN_ROOT | path.RESOLVE_NO_SYMLINKS
+_ORDINARY_ONLY: Final = ("proc", "sysfs")
+
+
 class Options:
     """A mount's options, sorted by who takes them: the mount, its propagation, the file system."""
 
@@ -111,22 +115,43 @@ class Root:
         elif options.set or options.clear:
             recursive = "rbind" in (entry.get("options") or [])
             mount.set_attributes(tree, set_=options.set, clear=options.clear, recursive=recursive)
-        self._place(tree, destination)
+        self._place(tree, destination, ordinary=kind if kind in _ORDINARY_ONLY else None)
         for name in options.propagation:
             mount.set_attributes(tree, propagation=_PROPAGATION[name], recursive=name.startswith("r"))
         os.close(tree)
 
-    def _place(self, tree: int, destination: str) -> None:
-        """Attach ``tree`` at ``destination``, which is made where missing."""
+    def _place(self, tree: int, destination: str, ordinary: str | None = None) -> None:
+        """Attach ``tree`` at ``destination``, which is made where missing.
+
+        Args:
+            ordinary: the kind of a file system that is mounted on an ordinary directory only. Were /proc a link, what
+                masks and protects it would be laid elsewhere.
+
+        Raises:
+            OSError: ENOTDIR, also for such a link; EINVAL for the root itself.
+        """
         is_directory = stat.S_ISDIR(os.fstat(tree).st_mode)
         make = path.make_directories if is_directory else path.make_file
         target = make(self.descriptor, destination)
+        if ordinary is not None:
+            os.close(target)
+            target = self._open_ordinary(destination, ordinary)
         try:
+            if os.path.sameopenfile(target, self.descriptor):
+                raise OSError(errno.EINVAL, f"{destination} is the root of the container itself")
             if stat.S_ISDIR(os.fstat(target).st_mode) != is_directory:  # the kernel would only say EINVAL
                 raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR).lower())
             mount.move_mount(tree, target, on=f"{destination}")
         finally:
             os.close(target)
+
+    def _open_ordinary(self, destination: str, kind: str) -> int:
+        try:
+            return path.open_in_root(self.descriptor, destination, resolve=_NO_LINKS)
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise OSError(errno.ENOTDIR, f'filesystem "{kind}" must be mounted on ordinary directory') from None
 
     def _covered(self, destination: str) -> list[tuple[str, str | None]]:
         """Owner and mode of the directory that a tmpfs covers: it gets them too, as under dockerd for --tmpfs."""
@@ -214,8 +239,8 @@ class Root:
         empty, null = -1, self._null_device()
         for masked in paths:
             try:
-                target = path.open_in_root(self.descriptor, masked)
-            except (FileNotFoundError, NotADirectoryError):
+                target = path.open_in_root(self.descriptor, masked, resolve=_NO_LINKS)
+            except FileNotFoundError:
                 continue
             if not stat.S_ISDIR(os.fstat(target).st_mode):
                 tree = mount.open_tree("", at=null)
@@ -242,8 +267,8 @@ class Root:
         """Make these paths of the container read-only for it, with all that is mounted below."""
         for readonly in paths:
             try:
-                target = path.open_in_root(self.descriptor, readonly)
-            except (FileNotFoundError, NotADirectoryError):
+                target = path.open_in_root(self.descriptor, readonly, resolve=_NO_LINKS)
+            except FileNotFoundError:
                 continue
             tree = mount.open_tree("", at=target)
             mount.set_attributes(tree, set_=mount.MOUNT_ATTR_RDONLY, recursive=True)

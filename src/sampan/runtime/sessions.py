@@ -135,6 +135,7 @@ class Sessions:
         try:
             process.set_death_signal(signal.SIGKILL)
             process.set_dumpable(on=False)
+            payload.drop_descriptors([self._root, init, status.fileno(), *stdio])
             os.setsid()
             process.setns(init, _NAMESPACES)
             if spec.get("terminal"):

@@ -21,6 +21,7 @@ from typing import Final, Protocol
 from sampan.runtime.loop import GONE, READ, WRITE, Loop
 
 BACKLOG: Final = 1 << 20  # bytes that wait for one client before its program waits too; dockerd's figure
+LEFT_AT_MOST: Final = 4 << 20  # bytes in a pipe whose writer is gone; an unprivileged one holds 1 MiB, pipe(7)
 CHUNK: Final = 256 << 10  # bytes a read
 NUMBERS: Final = {"stdin": 0, "stdout": 1, "stderr": 2}
 _WOULD_BLOCK: Final = (errno.EAGAIN, errno.EWOULDBLOCK)
@@ -131,21 +132,21 @@ class Streams:
     def _pump(self, descriptor: int) -> None:
         self._read_once(descriptor)
 
-    def _read_once(self, descriptor: int) -> bool:
-        """Deliver one piece; False when nothing more is there now."""
+    def _read_once(self, descriptor: int) -> int:
+        """Deliver one piece; return its size in bytes, 0 when nothing more is there now."""
         try:
             chunk = os.read(descriptor, CHUNK)
         except BlockingIOError:
-            return False
+            return 0
         except OSError as error:
             if error.errno != errno.EIO:  # EIO: the last user of a terminal's other side is gone
                 raise
             chunk = b""
         if not chunk:
             self._end_output(descriptor)
-            return False
+            return 0
         self._deliver(self._outputs[descriptor], chunk)
-        return True
+        return len(chunk)
 
     def _deliver(self, stream: str, chunk: bytes) -> None:
         if self._log is not None:
@@ -184,8 +185,9 @@ class Streams:
         """The program is gone: take what it left in its pipes, then let the sinks go as they have everything."""
         self._finishing = True
         for descriptor in tuple(self._outputs):
-            while self._read_once(descriptor):
-                pass
+            left = LEFT_AT_MOST  # what others write meanwhile, to whom it passed its end, is not waited for
+            while left > 0 and (size := self._read_once(descriptor)):
+                left -= size
             if descriptor in self._outputs:  # somebody outside holds the other end: what he writes is not the program's
                 self._end_output(descriptor)
         self._close_stdin()
@@ -226,8 +228,6 @@ class Streams:
             return
         if self._finishing and not sink.backlog:
             self.drop(sink)
-            if not self.sinks:
-                self.idle()
             return
         if events & WRITE:
             self._watch_sink(sink)
@@ -265,6 +265,8 @@ class Streams:
         self._loop.forget(sink.connection.fileno())
         _hang_up(sink.connection)
         self._loop.soon(self._balance)
+        if self._finishing and not self.sinks:
+            self.idle()
 
     def release(self) -> None:
         """Let every client go without a sign to it: whoever else holds the connection goes on with it."""

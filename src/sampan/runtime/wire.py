@@ -77,8 +77,8 @@ def receive(channel: socket.socket) -> tuple[Message, list[int]] | None:
     """
     try:
         payload, ancillary, _flags, _address = channel.recvmsg(MAX_PACKET, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
-    except ConnectionResetError:
-        return None
+    except ConnectionResetError:  # said once, if the peer left something unread, and before what the peer had sent
+        payload, ancillary, _flags, _address = channel.recvmsg(MAX_PACKET, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
     descriptors = array.array("i")
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

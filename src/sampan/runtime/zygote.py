@@ -130,8 +130,10 @@ class Zygote:
     def _end_container_of(self, pid: int) -> None:
         """Find what a dead monitor left by its run directory: this is rare, and forking must be quick."""
         for entry in os.scandir(self._run_dirs):
-            with contextlib.suppress(BlockingIOError, TimeoutError):  # sampand is doing it, or goes on trying
+            try:
                 guard.finish(entry.path, pid)
+            except OSError as error:  # sampand is doing it, or will when it comes
+                print(f"sampan: {entry.name}: {error}", file=sys.stderr, flush=True)
 
     def _leave_when_idle(self) -> None:
         if self._channel.fileno() < 0 and not self._monitors:

@@ -7,7 +7,8 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Coroutine, Iterator
+import time
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -85,7 +86,7 @@ class Runtime:
             bundle=self.home / name,
             run_dir=self.home / "run" / name,
             spec=spec,
-            root=mount.open_tree(str(self.rootfs)),
+            root=mount.open_tree(str(launch.pop("rootfs", self.rootfs))),
             log=LogConfig(str(self.home / f"{name}.log")),
             **launch,
         )
@@ -170,6 +171,22 @@ def read_until(client: socket.socket, wanted: bytes) -> bytes:
         assert piece, f"the stream ended with {text!r}"
         text += piece
     return text
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until ``condition`` holds."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,6 @@
 import asyncio
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,26 +11,12 @@ from sampan.linux import process
 from sampan.runtime import cgroups, guard, handle, records
 from sampan.runtime.supervisor import Exit, Monitor, MonitorGone, Supervisor
 
-from .conftest import PATIENCE_S, Runtime, read_until
+from .conftest import Runtime, alive, read_until, wait_for
 
 
 def wait_for_death(pid: int) -> None:
     """Wait until the process is no more, or a zombie of somebody else's."""
     wait_for(lambda: not alive(pid))
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def is_ann(pid: int) -> bool:

@@ -85,3 +85,39 @@ def test_sessions_end_with_their_container(runtime: Runtime) -> None:
     with pytest.raises((MonitorGone, StartFailed)):
         runtime.exec(monitor, "true")
     runtime.end(monitor)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        "mknod /etc/passwd b 254 0",
+        "ln -s /proc/kmsg /etc/passwd",
+        "mkfifo /etc/passwd",
+        "ln -s passwd /etc/passwd",
+        "printf 'root:x:0:0::/tmp\\0x:/bin/sh\\n' > /etc/passwd",
+    ],
+)
+def test_a_hostile_user_data_base_keeps_nobody_out(runtime: Runtime, sleeper: Monitor, make: str) -> None:
+    save = "mv /etc/passwd /etc/kept; "
+    _, client = runtime.exec(sleeper, "sh", "-c", save + make)
+    read_all(client)
+    _, client = runtime.exec(sleeper, "sh", "-c", "rm /etc/passwd; mv /etc/kept /etc/passwd; echo in")
+    assert read_all(client) == b"in\n"
+
+
+def test_a_joining_process_holds_nothing_of_the_monitors(runtime: Runtime) -> None:
+    """Whoever may look into /proc/PID/fd sees the session's own streams at most, from the moment that it comes in."""
+    spec = runtime.spec(
+        "sh",
+        "-c",
+        "while :; do for d in /proc/[0-9]*/fd/*; do readlink $d; done 2>/dev/null; done | grep --line-buffered ^/",
+    )
+    for kind in ("bounding", "effective", "permitted"):
+        spec["process"]["capabilities"][kind] = [*spec["process"]["capabilities"][kind], "CAP_SYS_PTRACE"]
+    monitor, client = runtime.attached(spec)
+    for _ in range(15):
+        runtime.exec(monitor, "true")[1].close()
+    runtime.run(monitor.signal(9))
+    seen = set(read_all(client).decode().split())
+    runtime.end(monitor)
+    assert not {one for one in seen if str(runtime.home) in one or "sampan" in one}, seen

@@ -1,5 +1,7 @@
 """What a program finds when it starts, and what is said when it can't."""
 
+import shutil
+
 import pytest
 
 from sampan.runtime.supervisor import StartFailed
@@ -159,6 +161,45 @@ def test_a_bind_below_the_interpreter_stays_writable(
     spec["mounts"].append({"destination": "/data", "type": "bind", "source": str(source), "options": ["rbind"]})
     assert runtime.end(runtime.start(spec)).code == 0
     assert (source / "new").exists()
+
+
+@pytest.mark.parametrize("target", ["/", ".", "/..", "/etc", "../../../.."])
+@pytest.mark.parametrize("name", ["proc", "sys"])
+def test_an_image_whose_proc_is_a_link_is_refused(runtime: Runtime, name: str, target: str) -> None:
+    """Mounted on the root itself, /proc would show what the masks, laid where /proc should be, do not cover."""
+    root = runtime.home / "hostile"
+    for directory in {"bin", "etc", "dev", "proc", "sys"} - {name}:
+        (root / directory).mkdir(parents=True)
+    shutil.copy("/bin/busybox", root / "bin/sh")
+    (root / name).symlink_to(target)
+    with pytest.raises(StartFailed, match="ordinary directory") as failed:
+        runtime.start(runtime.spec("sh", "-c", "true"), rootfs=root)
+    assert failed.value.step == f"mount /{name}"
+
+
+def test_nothing_is_mounted_on_the_root_itself(runtime: Runtime) -> None:
+    spec = runtime.spec("true")
+    spec["mounts"].append({"destination": "/tmp/..", "type": "tmpfs"})
+    with pytest.raises(StartFailed, match="root of the container itself"):
+        runtime.start(spec)
+
+
+@pytest.mark.parametrize(
+    "name", ["kernel.core_pattern", "../../kernel/x", "kernel.hostname", "vm.swappiness", "fs.file-max"]
+)
+def test_sysctls_of_the_host_are_refused(runtime: Runtime, name: str) -> None:
+    spec = runtime.spec("true")
+    spec["linux"]["sysctl"] = {name: "must not be written"}
+    with pytest.raises(StartFailed, match="not in a separate kernel namespace"):
+        runtime.start(spec)
+
+
+def test_sysctls_of_the_container_are_set(runtime: Runtime) -> None:
+    spec = runtime.spec("cat", "/proc/sys/net/ipv4/ip_forward", "/proc/sys/kernel/msgmax")
+    spec["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1", "kernel.msgmax": "4096"}
+    monitor, client = runtime.attached(spec)
+    assert read_all(client) == b"1\n4096\n"
+    runtime.end(monitor)
 
 
 def test_a_link_in_the_image_leads_no_mount_out(runtime: Runtime) -> None:

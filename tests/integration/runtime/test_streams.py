@@ -4,12 +4,13 @@ import hashlib
 import json
 import os
 import socket
+import subprocess
 import threading
 from pathlib import Path
 
 from sampan.runtime.supervisor import Attachment, Monitor
 
-from .conftest import PATIENCE_S, Runtime, read_all, read_until
+from .conftest import PATIENCE_S, Runtime, alive, read_all, read_until, wait_for
 
 
 def entries(path: Path) -> list[tuple[str, str]]:
@@ -182,3 +183,30 @@ def test_following_the_log_over_rotation(runtime: Runtime) -> None:
     runtime.end(monitor)
     assert sorted(set(generations)) == list(range(max(generations) + 1))  # every file was announced
     assert max(generations) >= 3
+
+
+def test_a_client_that_dies_after_the_exit_lets_the_monitor_go(runtime: Runtime) -> None:
+    monitor, client = runtime.attached(runtime.spec("head", "-c", "800000", "/dev/zero"))
+    runtime.end(monitor)
+    assert os.path.exists(f"/proc/{monitor.pid}")  # it holds what the client has not read
+    client.close()
+    wait_for(lambda: not alive(monitor.pid))
+
+
+def test_others_who_go_on_writing_do_not_delay_the_exit(runtime: Runtime) -> None:
+    """A program can pass its output to somebody outside, here by a pipe of the host's, and be gone."""
+    fifo = runtime.home / "shared"
+    fifo.mkdir()
+    spec = runtime.spec("sh", "-c", "exec 3>&1; cat /shared/go; sleep 0.05")
+    spec["mounts"].append({"destination": "/shared", "type": "bind", "source": str(fifo)})
+    os.mkfifo(fifo / "go")
+    monitor = runtime.start(spec)
+    outside = os.open(f"/proc/{monitor.init_pid}/fd/1", os.O_WRONLY)  # as if it had been sent over a socket
+    writer = subprocess.Popen(["/bin/busybox", "yes"], stdout=outside)
+    os.close(outside)
+    (fifo / "go").write_text("")
+    try:
+        assert runtime.end(monitor).code == 0
+    finally:
+        writer.kill()
+        writer.wait()
