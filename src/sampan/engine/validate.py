@@ -10,7 +10,7 @@ import signal
 from typing import TYPE_CHECKING, Final
 
 from sampan.api import schema
-from sampan.engine import mounts, resources, spec
+from sampan.engine import mounts, resources, spec, sysctls
 from sampan.engine.errors import BadParameter, NoNetworksYet, Unsupported
 from sampan.engine.units import parse_size
 
@@ -92,6 +92,7 @@ def settle(config: schema.ContainerConfig, host: schema.HostConfig, machine: Hos
     warnings = _check_memory(host)
     _check_cpu(host, machine)
     _check_security(host, machine)
+    sysctls.check(host)
     _settle_paths(host)
     resources.rlimits(host)
     for text in host.device_cgroup_rules or []:
