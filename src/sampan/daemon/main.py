@@ -74,8 +74,9 @@ async def _serve(chosen: Options) -> int:
     from sampan.api.server.app import App
     from sampan.api.server.http import Server
     from sampan.daemon import listen, wiring
+    from sampan.daemon.dataroot import LostDatabase
     from sampan.engine.errors import EngineError
-    from sampan.state.database import NewerDatabase
+    from sampan.state.database import UnusableDatabase
     from sampan.storage.snapshots import StorageError
 
     stop = asyncio.Event()
@@ -83,7 +84,7 @@ async def _serve(chosen: Options) -> int:
     sockets = [listen.listen(host, group=chosen.group, allow_plain_tcp=chosen.allow_plain_tcp) for host in chosen.hosts]
     try:
         parts = await asyncio.to_thread(wiring.build, chosen)
-    except (NewerDatabase, StorageError, EngineError) as error:
+    except (LostDatabase, UnusableDatabase, StorageError, EngineError) as error:
         _close(sockets, chosen)
         return fail(str(error))
     zygote = asyncio.create_task(_start_zygote(parts))

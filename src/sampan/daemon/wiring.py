@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sampan
-from sampan.daemon import machine
+from sampan.daemon import dataroot, machine
 from sampan.engine import validate
 from sampan.engine.core import Core
 from sampan.engine.engine import Engine
@@ -43,10 +43,11 @@ class Parts:
 def build(options: Options) -> Parts:
     """Open everything below the data root. Blocking, no event loop needed.
 
-    Raises NewerDatabase, DriverUnusable, BadParameter (log options), OSError.
+    Raises LostDatabase, UnusableDatabase, DriverUnusable, BadParameter (log options), OSError.
     """
     validate.check_log_options(options.log_driver, options.log_opts)
     data_root = options.data_root
+    dataroot.check(data_root)
     database = Database(data_root / "state.db")
     choice = probe.choose(data_root, options.storage_driver or None)
     images = Images(data_root, SqlImageRows(database), choice.snapshots)

@@ -5,7 +5,8 @@ Words.  A *write* is a function that is given the writer's connection and runs i
 Life.   open (newer file refused, migrations applied) → write, read → close.
 Cost.   A commit waits for the disk (0.4 ms here, 23 ms beside a busy disk), so `write` returns a future and never
         blocks its caller; writes that queue up meanwhile share the next commit, each behind a savepoint of its own.
-Errors. `NewerDatabase` when a later version of the program wrote the file.  What a write raises reaches its future.
+Errors. `UnusableDatabase` when the file can't be opened or is damaged; `NewerDatabase`, one of them, when a later
+        version of the program wrote it.  What a write raises reaches its future.
 """
 
 from __future__ import annotations
@@ -28,7 +29,21 @@ BUSY_TIMEOUT_S: Final = 10.0  # readers and the writer wait for each other only 
 BATCH: Final = 64  # writes that may share one commit
 
 
-class NewerDatabase(Exception):
+class UnusableDatabase(Exception):
+    """The file can't be opened, is damaged, or is none of SQLite's; the text says what can be done."""
+
+    @classmethod
+    def by(cls, path: Path, problem: sqlite3.Error | str) -> UnusableDatabase:
+        """Make one of what SQLite says."""
+        if isinstance(problem, sqlite3.OperationalError):  # full disk, no permission, locked: the file may be well
+            return cls(f"cannot use {path}: {problem}")
+        return cls(
+            f"{path} is damaged ({problem}): restore it from a copy, "
+            f"or move {path.parent} aside and begin anew, without its containers and images"
+        )
+
+
+class NewerDatabase(UnusableDatabase):
     """The file was written by a later version of the program."""
 
     def __init__(self, path: Path, found: int, known: int) -> None:
@@ -45,21 +60,14 @@ class Database:
     def __init__(self, path: Path) -> None:
         """Open or make `path` and bring its tables up to date.
 
-        Raises NewerDatabase, or sqlite3.Error when the file is none of SQLite's.
+        Raises UnusableDatabase.
         """
         self._path = path
         self._local = threading.local()
         self._readers: list[sqlite3.Connection] = []
         self._readers_lock = threading.Lock()
         self._closed = False
-        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-        try:
-            found = _check_version(connection, path)
-            _set_modes(connection)
-            _migrate(connection, found)
-        except BaseException:
-            connection.close()
-            raise
+        connection = _open(path)
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._run, args=(connection,), name="sqlite-writer", daemon=True)
         self._writer.start()
@@ -163,6 +171,31 @@ def _commit(connection: sqlite3.Connection, batch: list[_Write]) -> None:
             item.error = item.error or error
     for item in batch:
         item.answer()
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Open the file for the writer, whole and up to date. Raises UnusableDatabase."""
+    connection = None
+    try:
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        found = _check_version(connection, path)
+        _set_modes(connection)
+        _check_whole(connection, path)
+        _migrate(connection, found)
+    except BaseException as error:
+        if connection is not None:
+            connection.close()
+        if isinstance(error, sqlite3.Error):
+            raise UnusableDatabase.by(path, error) from error
+        raise
+    return connection
+
+
+def _check_whole(connection: sqlite3.Connection, path: Path) -> None:
+    """Look for damage in the whole file, which is small: containers of a file that lost some would be swept away."""
+    result: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if result != "ok":
+        raise UnusableDatabase.by(path, " ".join(result.split()))
 
 
 def _check_version(connection: sqlite3.Connection, path: Path) -> int:

@@ -109,6 +109,23 @@ def test_a_state_that_a_newer_one_wrote(sampand: Sampand) -> None:
     sampand.start()
 
 
+def test_a_lost_or_damaged_state_stops_it_and_nothing_is_swept(sampand: Sampand) -> None:
+    sampand.stop()
+    path, aside = sampand.data / "state.db", sampand.home / "state.db"
+    kept = sampand.data / "containers" / ("a" * 64)
+    kept.mkdir()
+    path.rename(aside)
+    answer = sampand_run(*sampand.argv()[3:])
+    assert answer.returncode == 1 and "state.db is missing" in answer.stderr and "try      restore" in answer.stderr
+    path.write_bytes(b"nonsense" * 1000)
+    answer = sampand_run(*sampand.argv()[3:])
+    assert answer.returncode == 1 and answer.stderr.count("\n") == 1 and "is damaged" in answer.stderr
+    assert kept.is_dir()
+    aside.rename(path)
+    kept.rmdir()
+    sampand.start()
+
+
 def test_it_is_small(sampand: Sampand) -> None:
     for line in Path(f"/proc/{sampand.pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):

@@ -8,7 +8,7 @@ import pytest
 
 from sampan.engine.rows import ContainerRow
 from sampan.state.containers import SqlContainerRows
-from sampan.state.database import Database, NewerDatabase
+from sampan.state.database import Database, NewerDatabase, UnusableDatabase
 from sampan.state.migrations import MIGRATIONS
 
 
@@ -45,6 +45,34 @@ def test_a_newer_file_is_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(NewerDatabase, match="use the newer sampand"):
         Database(path)
     assert path.read_bytes()[:64] == before[:64]
+
+
+def test_a_file_that_is_none_of_sqlites_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    path.write_bytes(b"nonsense" * 1000)
+    with pytest.raises(UnusableDatabase, match=r"state.db is damaged \(file is not a database\): restore it"):
+        Database(path)
+    assert path.read_bytes() == b"nonsense" * 1000
+
+
+def test_damage_in_the_middle_is_found_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    one = Database(path)
+    rows = SqlContainerRows(one)
+    for number in range(200):
+        rows.insert(row(number)).result()
+    one.close()
+    content = bytearray(path.read_bytes())
+    content[4096:8192] = b"\xa5" * 4096
+    path.write_bytes(content)
+    with pytest.raises(UnusableDatabase, match="is damaged") as caught:
+        Database(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_cant_be_opened_is_no_damage(tmp_path: Path) -> None:
+    with pytest.raises(UnusableDatabase, match=r"^cannot use .*state.db: unable to open database file$"):
+        Database(tmp_path / "nono" / "state.db")
 
 
 def test_a_write_that_raises_leaves_nothing(database: Database) -> None:
