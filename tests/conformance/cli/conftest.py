@@ -1,4 +1,4 @@
-"""Two clients, one daemon: `docker` and `sampan` against the daemon named by SAMPAN_PEER (Docker's, or sampand)."""
+"""Two clients, one daemon: `docker` and `sampan` against sampand, or against the daemon named by SAMPAN_PEER."""
 
 import os
 import re
@@ -88,11 +88,9 @@ def _without_ids(text: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
+def clients(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
     """The clients, with an image, a running container and an ended one; removed afterwards."""
-    host = os.environ.get("SAMPAN_PEER")
-    if not host:
-        pytest.skip("SAMPAN_PEER is not set: unix:///path of a daemon that both clients may talk to")
+    host = os.environ.get("SAMPAN_PEER") or request.getfixturevalue("shared_sampand").engine.host
     both = Clients(host, need("docker", "docker-cli"), tmp_path_factory.mktemp("home"))
     loaded = both.docker("load", stdin=busybox_archive().read_bytes())
     assert loaded.code == 0, loaded
