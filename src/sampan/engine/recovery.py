@@ -8,6 +8,9 @@
 | running   | another boot       | exited 255: the machine was restarted                       |
 | otherwise | nothing            | as the row says                                             |
 | none      | anything           | ended and cleared: its creation or removal was cut off      |
+
+Full.   What the database does not take (the disk is full) is logged, and the run directory stays: the next start sees
+        the same and tries again. What can't be done for one container never keeps the others from being served.
 """
 
 from __future__ import annotations
@@ -77,37 +80,48 @@ class _Recovery:
         core, run_dir = self._core, self._core.run_dir(container.id)
         try:
             outcome = await core.supervisor.adopt(run_dir)
-        except TimeoutError as error:
+        except (OSError, MonitorGone) as error:  # TimeoutError is one of them
             log.error("container %s: %s", container.short_id, error)
             return
         if isinstance(outcome, Monitor):
             await self._carry_on(container, row, outcome)
         elif isinstance(outcome, Exit) and outcome.started:
             await self._containers.lifecycle.record_exit(container, outcome, None)
+        elif await self._without_run(container, row, outcome):
+            await self._forget(run_dir)
         else:
-            await core.supervisor.forget(run_dir)
-            await self._without_run(container, row, outcome)
+            container.unrecorded = True
+
+    async def _forget(self, run_dir: Path) -> None:
+        try:
+            await self._core.supervisor.forget(run_dir)
+        except OSError as error:
+            log.error("container %s: its run directory stays: %s", run_dir.name[:12], error)
 
     async def _carry_on(self, container: Container, row: ContainerRow, monitor: Monitor) -> None:
-        core = self._core
         container.state = State(status="running", started=monitor.started_at_ns, finished=container.state.finished)
         self._containers.lifecycle.watch(container, monitor)
         self._execs.adopt(container, monitor)
         if row.state != encode(container.state):
-            await core.durable(core.rows.set_state(container.id, encode(container.state), core.host.boot_id))
+            await self._record(container)
 
-    async def _without_run(self, container: Container, row: ContainerRow, outcome: Exit | None = None) -> None:
-        """Nothing runs and no end of a run was recorded: decide by the row and the machine's boot."""
+    async def _record(self, container: Container) -> bool:
+        written = self._core.rows.set_state(container.id, encode(container.state), self._core.host.boot_id)
+        return await self._core.recorded(written, f"the state of container {container.short_id}")
+
+    async def _without_run(self, container: Container, row: ContainerRow, outcome: Exit | None = None) -> bool:
+        """Nothing runs and no end of a run was recorded: decide by the row and the boot; tell whether it is kept."""
         core = self._core
         if container.state.status != "running" and outcome is None:
-            return
+            return True
         if row.boot_id != core.host.boot_id:
             container.state = _rebooted(container.state)
         else:
             container.state = _cut_off(container.state, outcome)
-        await core.durable(core.rows.set_state(container.id, encode(container.state), core.host.boot_id))
+        kept = await self._record(container)
         if container.state.status == "exited":
             core.container_event(container, "die", exitCode=str(container.state.exit_code))
+        return kept
 
     async def _end_orphan(self, run_dir: Path) -> None:
         async with self._limit:
@@ -152,7 +166,10 @@ def _was_started(row: ContainerRow, container: Container) -> bool:
 def _sweep_files(core: Core, known: set[str]) -> None:
     for container_id in {*core.snapshots.keys(), *core.directories.ids()} - known:
         log.info("files of container %s are left over from a creation or removal that was cut off", container_id[:12])
-        core.snapshots.discard(container_id)
-        core.directories.set_aside(container_id)
+        try:
+            core.snapshots.discard(container_id)
+            core.directories.set_aside(container_id)
+        except OSError as error:
+            log.error("files of container %s stay until the next start: %s", container_id[:12], error)
     for container_id in core.directories.left_behind():
         core.directories.delete(container_id)

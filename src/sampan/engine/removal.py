@@ -2,10 +2,15 @@
 
 Order.  ended → row gone and directory set aside (now it is removed for everyone) → answered → files deleted behind.
 Crash.  Before the row went: the container is there as it was. After: what is left is swept at the next start.
+Full.   A full disk takes no change of the row, so the files go first and make room. If there is none even then, the
+        container stays without its files, and its removal can be asked for again.
 """
 
 from __future__ import annotations
 
+import errno
+import logging
+import sqlite3
 from typing import TYPE_CHECKING
 
 from sampan.engine.errors import Conflict, NoSuchContainer
@@ -15,6 +20,8 @@ if TYPE_CHECKING:
     from sampan.engine.contracts import Actor
     from sampan.engine.core import Core
     from sampan.engine.lifecycle import Lifecycle
+
+log = logging.getLogger(__name__)
 
 
 async def remove(core: Core, lifecycle: Lifecycle, container: Container, *, force: bool, by: Actor) -> None:
@@ -55,7 +62,14 @@ def _is_running(container: Container) -> Conflict:
 
 async def finish(core: Core, container: Container) -> None:
     """Remove an ended container that is marked as being removed."""
-    await core.thread(_forget, core, container.id)
+    try:
+        await core.thread(_forget, core, container.id)
+    except (sqlite3.Error, OSError) as error:
+        if not _disk_is_full(error):
+            raise
+        log.warning("container %s: %s: making room with its files", container.short_id, error)
+        await core.thread(_make_room, core, container.id)
+        await core.thread(_forget, core, container.id)
     core.catalog.remove(container)
     container.close_pending()
     core.container_event(container, "destroy")
@@ -68,9 +82,22 @@ def _forget(core: Core, container_id: str) -> None:
     core.directories.set_aside(container_id)
 
 
+def _disk_is_full(error: sqlite3.Error | OSError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return error.sqlite_errorcode == sqlite3.SQLITE_FULL
+
+
+def _make_room(core: Core, container_id: str) -> None:
+    core.directories.set_aside(container_id)
+    core.directories.delete(container_id)
+
+
 async def _delete(core: Core, container: Container) -> None:
     if container.clearing is not None:
         await container.clearing  # the monitor lets go of the root first
+    if container.unrecorded:  # its exit was kept there, and is of no use any more
+        await core.supervisor.forget(core.run_dir(container.id))
     await core.thread(_clean, core, container)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sampan.engine import launching, lifecycle, removal
+from sampan.engine import launching, lifecycle, recovery, removal
 from sampan.engine.container import Container
 from sampan.engine.core import Core
 from sampan.engine.errors import Conflict, EngineError, Internal, NotModified
@@ -288,6 +289,64 @@ def test_a_removal_that_fails_can_be_tried_again() -> None:
             await world.remove()
         world.rows.broken = False
         await world.remove()
+
+    play(story)
+
+
+def test_a_removal_on_a_full_disk_makes_room_with_the_files() -> None:
+    async def story(world: World) -> None:
+        world.rows.broken = True
+
+        def deleted(_id: str) -> None:
+            world.rows.broken = False
+
+        world.core.directories.delete = deleted  # type: ignore[method-assign]
+        await world.remove()
+        assert world.rows.calls == ["delete", "delete"]
+        assert world.core.catalog.find("web") is None
+
+    play(story)
+
+
+def test_a_removal_of_an_exit_that_was_not_recorded_clears_the_run_directory() -> None:
+    async def story(world: World) -> None:
+        await world.lifecycle.start(world.one)
+        world.rows.broken = True
+        await world.lifecycle.kill(world.one, None, BY)
+        assert world.supervisor.forgotten == 0
+        world.rows.broken = False
+        await world.remove()
+        await world.core.settle(1)
+        assert world.supervisor.forgotten == 1
+
+    play(story)
+
+
+OUTCOMES = [None, Exit(3, 0, False, True, "", "", 9), Exit(127, 0, False, False, "exec", "not found", 0)]
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_a_recovery_on_a_full_disk_goes_on_and_keeps_the_run_directory(outcome: Exit | None, tmp_path: Path) -> None:
+    async def story(world: World) -> None:
+        async def adopt(_run_dir: Path) -> Exit | None:
+            return outcome
+
+        row = world.one.row("boot")
+        row = dataclasses.replace(row, state=b'{"status":"running","started":1}')
+        rows: Any = world.rows
+        rows.all = lambda: [row]
+        world.rows.broken = True
+        world.core.settings = settings(exec_root=tmp_path)
+        world.core.supervisor.adopt = adopt  # type: ignore[method-assign,assignment]
+        world.core.snapshots = SimpleNamespace(keys=list)  # type: ignore[assignment]
+        directories: Any = world.core.directories
+        directories.ids = directories.left_behind = list
+        world.core.run_dir(world.one.id).mkdir(parents=True)
+        world.core.catalog.remove(world.one)
+        await recovery.recover(world.core, SimpleNamespace(lifecycle=world.lifecycle), None)  # type: ignore[arg-type]
+        (found,) = world.core.catalog
+        assert not found.running and found.unrecorded
+        assert world.supervisor.forgotten == 0
 
     play(story)
 
