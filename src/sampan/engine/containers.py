@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sampan.engine import create, inspection, listing, logs, removal, top
 from sampan.engine.attach import AttachPlan, parse_detach_keys
@@ -16,7 +16,7 @@ from sampan.image.errors import ImageError
 from sampan.runtime.supervisor import MonitorGone
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import AsyncIterator, Awaitable
 
     from sampan.api import schema
     from sampan.engine.container import Container
@@ -138,8 +138,11 @@ class Containers:
             done=lambda: self._core.container_event(container, "attach"),
         )
 
-    def _log_so_far(self, container: Container, *, stdout: bool, stderr: bool) -> Any:
-        return logs.open_log(self._core, container, logs.AllOutput(stdout=stdout, stderr=stderr)).chunks
+    async def _log_so_far(self, container: Container, *, stdout: bool, stderr: bool) -> AsyncIterator[bytes]:
+        log = await logs.open_log(self._core, container, logs.AllOutput(stdout=stdout, stderr=stderr))
+        async with contextlib.aclosing(log.chunks) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     async def resize(self, ref: str, *, height: int, width: int) -> None:
         """Set the size of a container's terminal; nothing happens where there is none. Raises NotRunning."""
@@ -154,7 +157,7 @@ class Containers:
 
     async def logs(self, ref: str, options: LogOptions) -> logs.LogStream:
         """Return a container's log."""
-        return logs.open_log(self._core, self._core.catalog.get(ref), options)
+        return await logs.open_log(self._core, self._core.catalog.get(ref), options)
 
     async def list(
         self,
