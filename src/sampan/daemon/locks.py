@@ -1,15 +1,17 @@
-"""One sampand to a data root and to an exec root: lock files, which the kernel drops with their holder.
+"""One sampand to a data root, to an exec root and to a PID file: locks, which the kernel drops with their holder.
 
 An exec root also remembers whose containers it holds: a sampand with another data root would take them for left-overs.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 LOCK: Final = "sampand.lock"
@@ -37,6 +39,49 @@ def hold(directory: Path, flag: str) -> int:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
+
+
+@contextlib.contextmanager
+def pidfile(path: Path) -> Iterator[None]:
+    """Keep this process's PID in a file, which is removed in the end. Raises Occupied: it is a living one's; OSError.
+
+    A file that a dead process left is taken over: its PID may belong to anybody by now, its lock to nobody.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = _lock_pidfile(path)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        if _is_at(path, descriptor):
+            path.unlink()
+        os.close(descriptor)
+
+
+def _lock_pidfile(path: Path) -> int:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            raise Occupied(
+                f"cannot use the PID file {path}\n"
+                f"  because  process with PID {holder or 'unknown'} is still running\n"
+                "  try      `sampan system stop` to end that one, or another --pidfile"
+            ) from None
+        if _is_at(path, descriptor):
+            return descriptor
+        os.close(descriptor)  # its last owner removed it between our two steps
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def claim(exec_root: Path, data_root: Path) -> None:

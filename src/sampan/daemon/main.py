@@ -66,6 +66,7 @@ def run(arguments: list[str]) -> int:
         for directory, flag in ((chosen.data_root, "--data-root"), (chosen.exec_root, "--exec-root")):
             stack.callback(os.close, locks.hold(directory, flag))
         locks.claim(chosen.exec_root, chosen.data_root)
+        stack.enter_context(locks.pidfile(chosen.pidfile))
         return asyncio.run(_serve(chosen))
 
 
@@ -93,15 +94,12 @@ async def _serve(chosen: Options) -> int:
         await _recover(parts)
         for sock in sockets:
             await server.add(sock)
-        chosen.pidfile.parent.mkdir(parents=True, exist_ok=True)
-        chosen.pidfile.write_text(f"{os.getpid()}\n")
         log.info("sampand %s listens on %s", sampan.__version__, ", ".join(chosen.hosts))
         await stop.wait()
     finally:
         await zygote
         await _end(server, parts)
         _close(sockets, chosen)
-        chosen.pidfile.unlink(missing_ok=True)
     return 0
 
 

@@ -75,6 +75,23 @@ def test_its_pidfile_and_socket_go_with_it(sampand: Sampand) -> None:
     sampand.start()
 
 
+def test_a_pidfile_of_a_living_one_is_refused_and_stays(sampand: Sampand, tmp_path: Path) -> None:
+    pidfile = sampand.home / "pid"
+    places = ["--data-root", str(tmp_path / "data"), "--exec-root", str(tmp_path / "run")]
+    answer = sampand_run("-H", f"unix://{tmp_path}/s.sock", *places, "--pidfile", str(pidfile))
+    assert answer.returncode == 1
+    assert f"process with PID {sampand.pid} is still running" in answer.stderr
+    assert int(pidfile.read_text()) == sampand.pid
+
+
+def test_a_pidfile_that_a_dead_one_left_is_taken_over(sampand: Sampand) -> None:
+    pidfile = sampand.home / "pid"
+    sampand.kill()
+    pidfile.write_text(f"{os.getpid()}\n")  # its number belongs to somebody else now
+    sampand.start()
+    assert int(pidfile.read_text()) == sampand.pid
+
+
 def test_stop_by_request(sampand: Sampand) -> None:
     sampand.remember()
     connection = socket.socket(socket.AF_UNIX)
