@@ -1,5 +1,6 @@
 """A sampand of the tests: started in directories of its own, killed, restarted, ended, and checked for leaks."""
 
+import contextlib
 import os
 import re
 import secrets
@@ -55,6 +56,7 @@ class Sampand:
         return [
             *(sys.executable, "-m", "sampan.daemon.main", "-H", f"unix://{self.socket}"),
             *("--data-root", str(self.data), "--exec-root", str(self.exec), "--pidfile", str(self.home / "pid")),
+            *("--cgroup-parent", f"/{self.home.name}"),  # beside other daemons' groups, not among them
             *self.flags,
         ]
 
@@ -166,7 +168,7 @@ class Sampand:
 
     def _stray_cgroups(self) -> list[str]:
         """New, empty cgroups named after a container; other engines' are busy, or go away while we wait."""
-        new = cgroup_directories() - self._cgroups
+        new = {directory for directory in cgroup_directories() - self._cgroups if self.home.name in directory}
         named = [d for d in new if CONTAINER_ID.search(os.path.basename(d)) and "/docker/" not in d]
         return [d for d in named if os.path.isdir(d) and not cgroup_pids(d)]
 
@@ -180,5 +182,8 @@ class Sampand:
         for process in [*self._seen, *self.family()]:
             if process.alive():
                 os.kill(process.pid, signal.SIGKILL)
+        for directory in sorted((d for d in cgroup_directories() if self.home.name in d), key=len, reverse=True):
+            with contextlib.suppress(OSError):  # what is still busy was told by the check
+                os.rmdir(directory)
         self.engine._config.cleanup()
         shutil.rmtree(self.home, ignore_errors=True)

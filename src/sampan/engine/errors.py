@@ -99,7 +99,7 @@ class NoSuchExec(NotFound):
         super().__init__(f"No such exec instance: {ref}")
 
 
-class AmbiguousPrefix(NotFound):
+class AmbiguousPrefix(BadParameter):
     """More than one id starts so."""
 
     def __init__(self, ref: str) -> None:

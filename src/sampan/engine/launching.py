@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sampan.engine import netfiles, spec, validate
-from sampan.engine.errors import BadParameter
+from sampan.engine.errors import BadParameter, NotFound
 from sampan.engine.mounts import user_mounts
 from sampan.linux import bindsource, hostfiles
 from sampan.runtime.supervisor import Launch, LogConfig
@@ -33,6 +33,8 @@ def prepare(core: Core, container: Container, attachments: list[Attachment]) -> 
     Raises BadParameter and its like, SnapshotBusy, OSError; then nothing is left mounted.
     """
     stored, directory = container.stored, core.directories.path(container.id)
+    if stored.host.network_mode not in ("none", "host"):  # at the start, as by dockerd: to create, 404 means an image
+        raise NotFound(f"network {stored.host.network_mode} not found")
     for mount in user_mounts(stored.host):
         if mount.type == "bind" and mount.make_source:
             _ensure_source(mount.source)

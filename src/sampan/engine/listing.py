@@ -68,7 +68,7 @@ def parse(catalog: Catalog, images: Images, filters: Filters, *, all_: bool) -> 
 
 def _add_simple(query: Query, wanted: Filters) -> None:
     if "id" in wanted:
-        query.tests.append(lambda one: any(_matches(text, one.id, prefix=True) for text in wanted["id"]))
+        query.tests.append(lambda one: any(one.id.startswith(text) for text in wanted["id"]))
     if "name" in wanted:
         query.tests.append(lambda one: any(_matches(text, one.name) for text in wanted["name"]))
     if "label" in wanted:
@@ -113,10 +113,8 @@ def _flag(text: str) -> bool:
     return text.lower() in ("true", "1")
 
 
-def _matches(pattern: str, text: str, *, prefix: bool = False) -> bool:
+def _matches(pattern: str, text: str) -> bool:
     """Docker's Match: a regular expression somewhere in the text (names with or without slash), or the text itself."""
-    if prefix and text.startswith(pattern):
-        return True
     try:
         expression = re.compile(pattern)
     except re.error:

@@ -105,3 +105,16 @@ def test_a_container_that_could_not_start_says_why(engine: Engine) -> None:
     engine.run("--name", name, BUSYBOX, "/no/such")
     assert engine.look(name, "{{.State.Status}} {{.State.ExitCode}}") == "created 127"
     assert "no such file or directory" in engine.look(name, "{{.State.Error}}")
+
+
+def test_an_unknown_network(engine: Engine) -> None:
+    name = engine.name()
+    answer = engine.docker("run", "--name", name, "--network", "nosuchnet", BUSYBOX, "true")
+    engine.docker("rm", "-f", name)
+    assert answer.code == 125 and "network nosuchnet not found" in answer.err
+
+
+def test_ps_filters_ids_by_their_beginning(engine: Engine) -> None:
+    container = engine.create(BUSYBOX)
+    assert engine.ok("ps", "-aq", "--no-trunc", "--filter", f"id={container[:20]}").split() == [container]
+    assert engine.ok("ps", "-aq", "--no-trunc", "--filter", f"id={container[5:20]}").split() == []

@@ -134,10 +134,10 @@ def test_an_ambiguous_prefix_is_refused(engine: Engine) -> None:
         container = engine.create(BUSYBOX)
         by_letter.setdefault(container[0], []).append(container)
     letter = next(letter for letter, ids in by_letter.items() if len(ids) > 1)
-    refused = engine.docker("start", letter)
-    assert refused.code == 1 and f"multiple IDs found with provided prefix: {letter}" in refused.err.lower().replace(
-        "ids", "IDs"
-    )
+    for verb in ("start", "inspect"):
+        refused = engine.docker(verb, letter)
+        assert refused.code == 1
+        assert f"multiple ids found with provided prefix: {letter}" in refused.err.lower()
 
 
 def test_ps(engine: Engine) -> None:
