@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from sampan import __version__
 from sampan.api import schema
 from sampan.api.server import containers, execs, images, own, system
-from sampan.api.server.messages import Answer, Headers, Request, Response, json_response, told
+from sampan.api.server.messages import Answer, ClientGone, Headers, Request, Response, json_response, told
 from sampan.api.server.routing import MAX_VERSION, Route, Table, dotted, resolve
 
 if TYPE_CHECKING:
@@ -43,9 +43,11 @@ class App:
         return resolve(self._table, request)
 
     async def answer(self, request: Request, route: Route) -> Answer:
-        """What the handler says; an error as JSON, by its `status`. Raises nothing but CancelledError."""
+        """What the handler says; an error as JSON, by its `status`. Raises ClientGone and CancelledError."""
         try:
             return await route.handler(request)
+        except ClientGone:
+            raise
         except Exception as error:  # noqa: BLE001 (whatever a handler raises, the client gets an answer)
             return error_response(error, f"{request.method} {request.path}")
 

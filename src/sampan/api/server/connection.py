@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import h11
 
-from sampan.api.server.messages import Answer, BodyCut, Request, Response, Stream, Upgraded
+from sampan.api.server.messages import Answer, BodyCut, ClientGone, Request, Response, Stream, Upgraded
 from sampan.api.server.peercred import Actor, comm, peer
 from sampan.api.server.taken import Taken
 
@@ -315,6 +315,7 @@ class Connection(asyncio.Protocol):
             await self._send(answer, request)
         except (ConnectionError, asyncio.CancelledError):
             # The client is gone (or the server stops): there is nobody to tell.
+            log.debug("%s %s: the client has left", request.method, request.path)
             self._abort()
         except Exception:
             # The head may be out already; all that is left to say "this is not whole" is to cut the connection.
@@ -360,7 +361,7 @@ class Connection(asyncio.Protocol):
         self._endless = self._endless or answer.endless
         try:
             if self._endless and self._eof:
-                raise ConnectionResetError("the client has left")
+                raise ClientGone
             headless = not answer.eager
             if answer.eager:
                 self.transport.write(self._head(answer.status, answer.content_type, []))
@@ -378,7 +379,7 @@ class Connection(asyncio.Protocol):
 
     async def _write_chunk(self, chunk: bytes) -> None:
         if self.transport.is_closing():
-            raise ConnectionResetError("the client has left")
+            raise ClientGone
         if chunk:
             self.transport.write(self._machine.send(h11.Data(data=chunk)) or b"")
         if self._drained is not None:
@@ -446,7 +447,7 @@ class Connection(asyncio.Protocol):
         """Send `head`, then leave: the raw socket and the bytes read past the request. Only for routes with `takes`.
 
         The socket is a duplicate: closing the original afterwards is a close(2), not a shutdown(2). It does not block.
-        Raises ConnectionResetError if the client has gone.
+        Raises ClientGone.
         """
         if self._reading:
             raise RuntimeError("a connection can be taken over only once its reading has stopped")
@@ -455,7 +456,7 @@ class Connection(asyncio.Protocol):
         while self._drained is not None and not self.transport.is_closing():
             await self._drained
         if self.transport.is_closing():
-            raise ConnectionResetError("the client has left")
+            raise ClientGone
         sock: socket.socket = self.transport.get_extra_info("socket").dup()
         self._released = True
         self.transport.abort()

@@ -38,6 +38,13 @@ class BodyCut(RequestError):
     """The client left, or broke the framing, in the middle of its body."""
 
 
+class ClientGone(ConnectionResetError):
+    """The client has left: there is nobody to tell, and nothing that went wrong here."""
+
+    def __init__(self) -> None:
+        super().__init__("the client has left")
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """A whole answer. The body of an answer to HEAD, of a 204 and of a 304 is not sent."""

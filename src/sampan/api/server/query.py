@@ -67,7 +67,7 @@ class Query:
             return {}
         try:
             value = msgspec.json.decode(raw.encode())
-        except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
             raise QueryError("invalid filter") from error
         if not isinstance(value, dict):
             raise QueryError("invalid filter")

@@ -22,7 +22,7 @@ class Taken:
     async def detach(self) -> tuple[socket.socket, bytes]:
         """Send the head in a write of its own; return the raw, non-blocking socket and the bytes already read from it.
 
-        The caller owns the socket. Raises ConnectionResetError if the client has gone.
+        The caller owns the socket. Raises ClientGone.
         """
         self.detached = True
         return await self._connection.release(self._head)

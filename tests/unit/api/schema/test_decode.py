@@ -55,6 +55,9 @@ REFUSED = [
     (b'{"a":', "invalid JSON: unexpected EOF"),
     (b"xx", "invalid JSON: invalid character 'x' looking for beginning of value"),
     (b"{} {}", "unexpected content after JSON"),
+    (b"[" * 100_000 + b"]" * 100_000, "invalid JSON: exceeded max depth"),
+    (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "invalid JSON: exceeded max depth"),
+    (b'{"Volumes":{"/v":{"a":' + b"[" * 300 + b"]" * 300 + b"}}}", "invalid JSON: exceeded max depth"),
     (b"[]", "invalid JSON: json: cannot unmarshal array into Go value of type ContainerCreate"),
     (
         b'{"Image":1}',
@@ -106,6 +109,11 @@ def test_refused(body: bytes, text: str) -> None:
         schema.decode(body, ContainerCreate)
     assert str(error.value) == text
     assert error.value.status == 400
+
+
+def test_many_values_beside_one_another_are_not_deep() -> None:
+    body = b'{"Volumes":{"/v":{"a":[' + b",".join([b"[]"] * 1000) + b"]}}}"
+    assert schema.decode(body, ContainerCreate).volumes == {"/v": {"a": [[]] * 1000}}
 
 
 def test_invalid_utf8_is_replaced_as_go_does() -> None:

@@ -1,9 +1,11 @@
 """Attach and exec: the head, the hand-over of the socket, and that no byte is lost."""
 
 import asyncio
+import logging
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,6 +69,36 @@ def test_a_detached_exec_keeps_its_connection(tmp_path: Path) -> None:
             wire.say(request("POST", "/exec/e/start", b'{"Detach":true}') + request("GET", "/_ping"))
             assert (await wire.answer())[0] == 200
             assert await wire.answer() == (200, b"OK")
+
+    run(body())
+
+
+def test_a_client_that_vanishes_is_no_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.DEBUG, "sampan.api")
+
+    async def body() -> None:
+        async with Bench(tmp_path) as bench:
+            attach = bench.engine.attach
+
+            async def slow(ref: str, **rest: Any) -> Any:
+                plan = await attach(ref, **rest)
+                await bench.engine.gate.wait()
+                return plan
+
+            monkeypatch.setattr(bench.engine, "attach", slow)
+            wire = (await bench.wire()).say(request("POST", "/containers/c/attach?stream=1", None, *UPGRADE))
+            while not bench.engine.calls:
+                await asyncio.sleep(0.001)
+            wire.writer.close()
+            await wire.writer.wait_closed()
+            bench.engine.gate.set()
+            while not caplog.records:
+                await asyncio.sleep(0.001)
+        (record,) = caplog.records
+        assert (record.levelno, record.exc_info) == (logging.DEBUG, None)
+        assert "the client has left" in record.getMessage()
 
     run(body())
 
