@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sampan.image import digest
+from sampan.image import digest, shape
 from sampan.image.errors import BadArchive
 from sampan.image.rows import ImageRow
 
@@ -93,7 +93,8 @@ def build(row: ImageRow, config: bytes) -> Image:
 def check_config(content: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Parse an image configuration that came from outside and return it with its diff IDs.
 
-    Raises BadArchive for anything that can't be run later: no JSON object, diff IDs that are none, another OS.
+    Raises BadArchive for anything that can't be run later: no JSON object, diff IDs that are none, another OS,
+    wrong types.
     """
     try:
         config = json.loads(content)
@@ -109,21 +110,12 @@ def check_config(content: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
         raise BadArchive("invalid image configuration: rootfs.diff_ids must be a list of sha256 digests")
     if len(diff_ids) > MAX_LAYERS:
         raise BadArchive("max depth exceeded")
-    _check_shape(config)
+    shape.check(config)
     return config, tuple(diff_ids)
 
 
 def _is_sha256(text: object) -> bool:
     return digest.is_digest(text) and str(text).startswith("sha256:")
-
-
-def _check_shape(config: dict[str, Any]) -> None:
-    os_name = config.get("os")
-    if os_name not in (None, "", "linux"):
-        raise BadArchive(f"cannot load {os_name} image on linux")
-    for key, kind in (("config", dict), ("history", list)):
-        if not isinstance(config.get(key), kind | None):
-            raise BadArchive(f"invalid image configuration: {key} has the wrong type")
 
 
 def parse_time(text: str) -> int:
