@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sampan.api import schema
-from sampan.engine import merge, names, validate
+from sampan.engine import merge, names, text, validate
 from sampan.engine.catalog import check_name
 from sampan.engine.container import SHORT, Container, State, Stored
 from sampan.engine.errors import BadParameter
@@ -54,6 +54,7 @@ async def create(
 def _make(
     core: Core, container_id: str, name: str, body: schema.ContainerCreate, platform: str | None
 ) -> tuple[Container, list[str]]:
+    text.check(body)
     asked, host = body.config(), msgspec.structs.replace(body.host_config)
     validate.check_config(asked)
     validate.check_asked_volumes(asked)
@@ -62,6 +63,7 @@ def _make(
     image = core.images.obtain(asked.image, platform)
     core.making[container_id] = image.id
     config = merge.with_image_defaults(asked, image.defaults)
+    text.check(config)
     command = merge.command(config)
     if not command:
         raise BadParameter("no command specified")

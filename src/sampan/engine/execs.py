@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sampan.api import schema
-from sampan.engine import merge, spec
+from sampan.engine import merge, spec, text
 from sampan.engine.attach import frame, parse_detach_keys
 from sampan.engine.create import new_id
 from sampan.engine.errors import BadParameter, Conflict, EngineError, NoSuchExec, NotRunning
@@ -81,6 +81,7 @@ class Execs:
         container = self._core.catalog.get(container_ref)
         if container.run is None:
             raise NotRunning(container.id)
+        text.check(body)
         if not body.cmd:
             raise BadParameter("No exec command specified")
         if body.working_dir and not body.working_dir.startswith("/"):
@@ -169,10 +170,10 @@ class Execs:
         except (StartFailed, MonitorGone) as error:
             one.code = FAILED
             self._event(one, "exec_die", exitCode=str(FAILED))
-            text = exec_text(error)
+            why = exec_text(error)
             if voice is None:
-                raise ExecError(text) from error
-            await _say(voice, text, framed=not tty)
+                raise ExecError(why) from error
+            await _say(voice, why, framed=not tty)
         else:
             self._follow(one, monitor)
         finally:

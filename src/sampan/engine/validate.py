@@ -59,8 +59,6 @@ def check_config(config: schema.ContainerConfig) -> None:
     for entry in config.env or []:
         if not entry.partition("=")[0]:
             raise BadParameter(f"invalid environment variable: {entry}")
-        if "\0" in entry:
-            raise BadParameter("invalid environment variable: it has a NUL byte")
     if config.stop_signal:
         parse_signal(config.stop_signal)
     if config.healthcheck is not None:
@@ -288,6 +286,8 @@ def _check_security(host: schema.HostConfig, machine: Host) -> None:
     host.runtime = RUNTIME
     if host.init:
         raise Unsupported("--init is not there yet: this version of Sampan adds no init to a container")
+    if ".." in host.cgroup_parent.split("/"):
+        raise BadParameter(f"invalid CgroupParent: {host.cgroup_parent}: it may not lead out of where it is by ..")
     if host.isolation not in ("", "default"):
         raise BadParameter(f"invalid isolation: {host.isolation}")
 

@@ -47,6 +47,8 @@ HOST_REFUSALS = [
      'invalid mount config for type "bind": bind source path does not exist: /nono'),
     ({"Mounts": [{"Type": "foo", "Source": "/nono", "Target": "/x"}]},
      'invalid mount config for type "foo": mount type unknown'),
+    ({"CgroupParent": "../up"}, "invalid CgroupParent: ../up: it may not lead out of where it is by .."),
+    ({"CgroupParent": "/a/../.."}, "invalid CgroupParent: /a/../..: it may not lead out of where it is by .."),
     ({"DeviceCgroupRules": ["x"]}, "invalid device cgroup rule format: 'x'"),
     ({"Ulimits": [{"Name": "nofile", "Hard": 1, "Soft": 2}]},
      "ulimit soft limit must be less than or equal to hard limit: 2 > 1"),
