@@ -66,7 +66,7 @@ def usage(sampand: Sampand) -> tuple[int, int, int]:
 def at_rest(sampand: Sampand) -> bool:
     """Only the daemon, its zygote and the monitor that waits (with its init, called as it is) are there."""
     names = sorted(p.comm for p in sampand.own() if p.comm.startswith("sampan-"))
-    return set(names) == {"sampan-spare", "sampan-zygote"} and len(names) <= 3
+    return set(names) <= {"sampan-spare", "sampan-zygote"} and len(names) <= 3
 
 
 @pytest.mark.timeout(600)

@@ -63,6 +63,7 @@ log = logging.getLogger(__name__)
 
 _ZYGOTE_WAIT_S: Final = 10.0
 _ATTEMPTS: Final = 3
+SPARE_S: Final = 60.0  # how long a monitor waits after the last start; it costs 4 MiB
 
 
 @dataclass(slots=True)
@@ -104,6 +105,7 @@ class Supervisor:
         self._channel: socket.socket | None = None
         self._monitors: dict[str, Monitor] = {}
         self._spares: list[socket.socket] = []
+        self._resting: asyncio.TimerHandle | None = None
         self._filters: dict[bytes, bytes] = {}
         self._closing = False
         self._starting = asyncio.Lock()
@@ -125,7 +127,6 @@ class Supervisor:
                 raise ChildProcessError("the zygote ended while starting; its message is in sampand's log")
             self._channel = ours
             asyncio.get_running_loop().add_reader(ours.fileno(), self._zygote_ended)
-        await self._keep_spare()
 
     def _zygote_ended(self) -> None:
         """Only its end is ever heard on the zygote's channel. Running containers do not notice."""
@@ -150,8 +151,7 @@ class Supervisor:
         self._closing = True
         for monitor in tuple(self._monitors.values()):
             monitor.close()
-        while self._spares:
-            self._spares.pop().close()
+        self._dismiss_spares()
         if self._channel is not None:
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
             self._channel.close()
@@ -289,10 +289,22 @@ class Supervisor:
             self._zygote_ended()
 
     async def _keep_spare(self) -> None:
-        """See that the next start finds a monitor waiting."""
-        if not self._spares and not self._closing:
+        """See that the next start finds a monitor waiting, if it comes within a minute: a sampand at rest is small."""
+        if self._closing:
+            return
+        if not self._spares:
             with contextlib.suppress(OSError):  # the next start will say what is wrong
                 self._spares.append(await self._order_monitor())
+        if self._resting is not None:
+            self._resting.cancel()
+        self._resting = asyncio.get_running_loop().call_later(SPARE_S, self._dismiss_spares)
+
+    def _dismiss_spares(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
+        while self._spares:
+            self._spares.pop().close()
 
     async def adopt(self, run_dir: Path) -> Monitor | Exit | None:
         """Find out what became of a container that an earlier sampand started.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sampan.linux import process
-from sampan.runtime import cgroups, guard, handle, records
+from sampan.runtime import cgroups, guard, handle, records, supervisor
 from sampan.runtime.supervisor import Exit, Monitor, MonitorGone, Supervisor
 
 from .conftest import Runtime, alive, read_until, wait_for
@@ -218,3 +218,15 @@ def test_a_stopped_zygote_is_replaced(runtime: Runtime, monkeypatch: pytest.Monk
     os.kill(old, signal.SIGSTOP)
     assert runtime.end(runtime.start(runtime.spec("true"))).code == 0
     assert runtime.supervisor.zygote_pid not in (0, old)
+
+
+def test_a_waiting_monitor_leaves_when_no_start_comes(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "SPARE_S", 0.05)
+    runtime.end(runtime.start(runtime.spec("true")))
+
+    async def rest() -> None:
+        while _children(runtime.supervisor.zygote_pid):
+            await asyncio.sleep(0.01)
+
+    runtime.run(rest())
+    assert runtime.end(runtime.start(runtime.spec("true"))).code == 0
