@@ -84,8 +84,6 @@ class Execs:
         text.check(body)
         if not body.cmd:
             raise BadParameter("No exec command specified")
-        if body.working_dir and not body.working_dir.startswith("/"):
-            raise BadParameter("working directory must be an absolute path")
         for entry in body.env:
             if not entry.partition("=")[0]:
                 raise BadParameter(f"invalid environment variable: {entry}")

@@ -203,6 +203,8 @@ def _check_program(candidate: str, name: str) -> None:
 
 def enter_directory(path: str) -> None:
     """Change to the working directory, as the program's user, and see that it lies inside the root (CVE-2024-21626)."""
+    if not path.startswith("/"):
+        raise StartError("cwd", "Cwd must be an absolute path", NOT_EXECUTABLE)
     try:
         os.chdir(path)
     except OSError as error:

@@ -86,3 +86,8 @@ def test_execs_end_with_the_container(engine: Engine, container: str) -> None:
         engine.ok("kill", container)
         cli.communicate(timeout=30)
     assert cli.returncode == 137
+
+
+def test_a_relative_directory(engine: Engine, container: str) -> None:
+    answer = engine.docker("exec", "-w", "rel", container, "pwd")
+    assert answer.code == 126 and "Cwd must be an absolute path" in answer.out + answer.err
