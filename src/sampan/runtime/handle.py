@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 EXEC_WAIT_S: Final = 60.0  # for a program to be exec'd in a container
 ANSWER_WAIT_S: Final = 10.0  # a monitor answers within a millisecond, unless somebody has stopped it
-TAKE_WAIT_S: Final = 10.0  # for a monitor to be forked and to read what it is to do; milliseconds on an idle machine
+TAKE_WAIT_S: Final = 20.0  # for a monitor to be forked and to read what it is to do; milliseconds on an idle machine
 POLL_S: Final = 0.005
 
 

@@ -63,6 +63,7 @@ log = logging.getLogger(__name__)
 
 _ZYGOTE_WAIT_S: Final = 10.0
 _ATTEMPTS: Final = 3
+AT_ONCE: Final = 32  # starts under way at the zygote; more would only wait for processors, and seem not to answer
 SPARE_S: Final = 60.0  # how long a monitor waits after the last start; it costs 4 MiB
 
 
@@ -106,6 +107,7 @@ class Supervisor:
         self._monitors: dict[str, Monitor] = {}
         self._spares: list[socket.socket] = []
         self._resting: asyncio.TimerHandle | None = None
+        self._at_once = asyncio.Semaphore(AT_ONCE)
         self._filters: dict[bytes, bytes] = {}
         self._closing = False
         self._starting = asyncio.Lock()
@@ -169,7 +171,8 @@ class Supervisor:
             stack.callback(os.close, launch.root)
             try:
                 request, descriptors = await asyncio.to_thread(self._prepare, launch, stack)
-                monitor = await self._ask_monitor(launch, request, descriptors)
+                async with self._at_once:
+                    monitor = await self._ask_monitor(launch, request, descriptors)
             except (OSError, ValueError) as error:
                 await asyncio.to_thread(records.remove, str(launch.run_dir))
                 raise StartFailed("prepare", getattr(error, "strerror", None) or str(error), 128) from error
