@@ -174,7 +174,7 @@ class Monitor:
             "cgroups": {} if layout.unified else layout.own_directories(group),
             "size": self._request["size"],
             "available": self._prepared.capabilities,
-            "seccomp_flags": self._request.get("seccomp_flags", 0),
+            "seccomp_flags": self._request["seccomp_flags"],
         }
         unborn.tell(job, carried | stdio)
         for name, descriptor in (carried | stdio).items():
@@ -307,9 +307,7 @@ class Monitor:
         self._channels.tell({"event": "exit", **record})
         try:
             records.write_once(self._run_dir, records.EXIT, record)
-        except (
-            OSError
-        ) as error:  # a full file system: who hears of it now knows; who comes later will find a dead monitor
+        except OSError as error:  # a full file system: whoever listens knows; who comes later finds a dead monitor
             print(f"sampan: container {self._request['id']}: exit record: {error}", file=sys.stderr, flush=True)
         if self._group is not None:
             with contextlib.suppress(OSError):  # sampand tries again when it takes the record

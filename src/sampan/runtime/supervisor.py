@@ -170,6 +170,10 @@ class Supervisor:
                 stack.callback(os.close, launch.lock)
             stack.callback(os.close, launch.root)
             try:
+                await asyncio.to_thread(records.create, str(launch.run_dir))
+            except OSError as error:  # above all that there is one: somebody's records are not ours to remove
+                raise StartFailed("run directory", error.strerror or str(error), 128) from error
+            try:
                 request, descriptors = await asyncio.to_thread(self._prepare, launch, stack)
                 async with self._at_once:
                     monitor = await self._ask_monitor(launch, request, descriptors)
@@ -192,7 +196,6 @@ class Supervisor:
 
     def _prepare(self, launch: Launch, stack: contextlib.ExitStack) -> tuple[Message, dict[str, int]]:
         """Write the bundle and open on the host's side all that the container will see of it."""
-        records.create(str(launch.run_dir))
         launch.bundle.mkdir(mode=0o700, parents=True, exist_ok=True)
         (launch.bundle / "config.json").write_bytes(msgspec.json.encode(launch.spec))
         descriptors = {"root": launch.root, "spec": wire.memory_file(_without_seccomp(launch.spec))}
@@ -211,6 +214,7 @@ class Supervisor:
             descriptors["seccomp"] = wire.memory_file(program)
             stack.callback(os.close, descriptors["seccomp"])
         request: Message = {
+            "seccomp_flags": seccomp.filter_flags(linux["seccomp"]) if program else 0,
             "id": launch.id,
             "run_dir": str(launch.run_dir),
             "cgroup": {"path": linux["cgroupsPath"], "resources": linux.get("resources") or {}},

@@ -9,7 +9,7 @@ import pytest
 
 from sampan.linux import process
 from sampan.runtime import cgroups, guard, handle, records, supervisor
-from sampan.runtime.supervisor import Exit, Monitor, MonitorGone, Supervisor
+from sampan.runtime.supervisor import Exit, Monitor, MonitorGone, StartFailed, Supervisor
 
 from .conftest import Runtime, alive, read_until, wait_for
 
@@ -230,3 +230,14 @@ def test_a_waiting_monitor_leaves_when_no_start_comes(runtime: Runtime, monkeypa
 
     runtime.run(rest())
     assert runtime.end(runtime.start(runtime.spec("true"))).code == 0
+
+
+def test_a_second_launch_leaves_the_records_of_the_first_alone(runtime: Runtime) -> None:
+    monitor = runtime.start(runtime.spec("sleep", "1000"))
+    again = runtime.prepare(runtime.spec("true"))
+    again.run_dir = monitor.run_dir
+    with pytest.raises(StartFailed, match="exists"):
+        runtime.run(runtime.supervisor.launch(again))
+    assert records.exists(str(monitor.run_dir))
+    runtime.run(monitor.signal(signal.SIGKILL))
+    assert runtime.end(monitor).code == 137
