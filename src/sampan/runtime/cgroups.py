@@ -110,7 +110,7 @@ class Group:
     def pids(self) -> list[int]:
         """Return the processes in the group and below it, by the pids of the caller's pid namespace."""
         found: set[int] = set()
-        for path in self.paths[-1:] if self.v2 else self.paths[:1]:
+        for path in {self.paths[0], self.paths[-1]}:  # one whose attaching was cut off is in the first only
             for directory, _below, _files in os.walk(path):
                 found.update(_procs(directory))
         return sorted(found)
@@ -137,6 +137,9 @@ class Group:
             except FileNotFoundError:  # before Linux 5.14
                 pass
             else:
+                for pid in _procs(self.paths[0]) if self.paths[0] != self.v2 else ():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
                 return
         self._freeze(frozen=True)  # a fork bomb must not outrun the loop
         try:
