@@ -214,29 +214,38 @@ def _make(layout: Layout, point: str, relative: str) -> None:
     path = f"{point}/{relative}"
     try:
         if not (layout.unified and point == layout.v2):
-            os.mkdir(path, 0o755)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path, 0o755)
             _prepare(layout, point, path)
             return
     except FileNotFoundError:
         pass  # the parents first
-    except FileExistsError:
-        return
     path = point
     for part in relative.split("/"):
         if layout.unified and point == layout.v2:
             _delegate(path)
         path = f"{path}/{part}"
-        try:
+        with contextlib.suppress(FileExistsError):
             os.mkdir(path, 0o755)
-        except FileExistsError:
-            continue
         _prepare(layout, point, path)
 
 
 def _prepare(layout: Layout, point: str, path: str) -> None:
     if point == layout.v1.get("cpuset"):
         for name in ("cpuset.cpus", "cpuset.mems"):  # empty in a new group, which then takes no process
-            _write(f"{path}/{name}", _read(f"{os.path.dirname(path)}/{name}").strip())
+            _inherit(path, name)
+
+
+def _inherit(path: str, name: str) -> str:
+    """Return a cpuset's value; an empty one is filled from above.
+
+    A parent may be empty for a moment: whoever made it has not come to write it yet, or died before that.
+    """
+    value = _read(f"{path}/{name}").strip()
+    if not value:
+        value = _inherit(os.path.dirname(path), name)
+        _write(f"{path}/{name}", value)
+    return value
 
 
 def _delegate(path: str) -> None:

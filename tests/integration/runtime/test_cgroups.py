@@ -1,0 +1,40 @@
+"""Control groups of a container: what stands between two monitors that make the same parent at once."""
+
+import os
+import signal
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sampan.runtime import cgroups
+
+
+@pytest.fixture
+def parent() -> Iterator[str]:
+    """The path of a group of this test alone, removed afterwards with what is in it."""
+    name = f"sampan-test-{uuid.uuid4().hex[:8]}"
+    yield f"/{name}"
+    for point in cgroups.probe().mounts:
+        cgroups.remove_tree(f"{point}/{name}")
+
+
+@pytest.mark.skipif("cpuset" not in cgroups.probe().v1, reason="version 2 cpusets are never empty")
+def test_a_parent_that_its_maker_has_not_filled_yet(parent: str) -> None:
+    layout = cgroups.probe()
+    cpuset = Path(f"{layout.v1['cpuset']}{parent}")
+    cpuset.mkdir()  # and no more: so another monitor may find it, or for ever if its maker was killed
+    assert (cpuset / "cpuset.cpus").read_text().strip() == ""
+    path = f"{parent}/one"
+    group = cgroups.plan(layout, path)
+    cgroups.create(layout, group, path, {})
+    program = subprocess.Popen(["sleep", "100"])
+    try:
+        group.attach(program.pid)
+        assert f":cpuset:{path}\n" in Path(f"/proc/{program.pid}/cgroup").read_text()
+    finally:
+        os.kill(program.pid, signal.SIGKILL)
+        program.wait()
+    assert (cpuset / "cpuset.cpus").read_text() == Path(f"{layout.v1['cpuset']}/cpuset.cpus").read_text()
