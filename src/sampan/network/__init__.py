@@ -1,0 +1,1 @@
+"""Networks: bridges, endpoints, addresses, firewall, names, published ports. Synchronous: to be called in threads."""
