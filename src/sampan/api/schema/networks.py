@@ -1,6 +1,8 @@
-"""Networks as containers see them: endpoints, published ports, what inspect shows of both."""
+"""Networks, and how containers see them: endpoints, published ports, what inspect shows of both."""
 
-from sampan.api.schema.base import Int64, Struct, Uint16, omitted, shown
+from typing import Any
+
+from sampan.api.schema.base import ZERO_TIME, Int64, Struct, Uint16, omitted, shown
 
 
 class EndpointIPAMConfig(Struct):
@@ -93,3 +95,129 @@ class SummaryNetworkSettings(Struct):
     """The network part of `ps`."""
 
     networks: dict[str, EndpointSettings] | None = shown({})
+
+
+class IPAMConfig(Struct):
+    """One pool of addresses: a subnet ("10.1.0.0/16"), and what of it is given out and kept back."""
+
+    subnet: str = ""
+    ip_range: str = omitted("", "IPRange")
+    gateway: str = ""
+    auxiliary_addresses: dict[str, str] = omitted({})
+    """Addresses that are never given to a container, by a name of the user's."""
+
+
+class IPAM(Struct):
+    """Where a network's addresses come from; pools of IPv4 and IPv6 in one list."""
+
+    driver: str = shown("")
+    options: dict[str, str] | None = shown(None)
+    config: list[IPAMConfig] | None = shown(None)
+
+
+class ConfigReference(Struct):
+    """The name of a config-only network."""
+
+    network: str = shown("")
+
+
+class NetworkContainer(Struct):
+    """A container on a network; addresses with their prefix length ("10.1.0.2/16"), "" for none."""
+
+    name: str = shown("")
+    endpoint_id: str = shown("", "EndpointID")
+    mac_address: str = shown("")
+    ipv4_address: str = shown("", "IPv4Address")
+    ipv6_address: str = shown("", "IPv6Address")
+
+
+class PeerInfo(Struct):
+    """A node of an overlay network."""
+
+    name: str = shown("")
+    ip: str = shown("", "IP")
+
+
+class NetworkResource(Struct):
+    """A network, as listed and inspected. `containers` is filled by inspect only, by the containers' IDs."""
+
+    name: str = shown("")
+    id: str = shown("")
+    created: str = shown(ZERO_TIME)
+    scope: str = shown("local")
+    driver: str = shown("")
+    enable_ipv4: bool = shown(True, "EnableIPv4")
+    """From API 1.48."""
+    enable_ipv6: bool = shown(False, "EnableIPv6")
+    ipam: IPAM = shown(IPAM(), "IPAM")
+    internal: bool = shown(False)
+    attachable: bool = shown(False)
+    ingress: bool = shown(False)
+    config_from: ConfigReference = shown(ConfigReference())
+    config_only: bool = shown(False)
+    containers: dict[str, NetworkContainer] | None = shown({})
+    options: dict[str, str] | None = shown({})
+    labels: dict[str, str] | None = shown({})
+    peers: list[PeerInfo] = omitted([])
+    services: dict[str, Any] = omitted({})
+
+
+class NetworkCreateRequest(Struct):
+    """The body of POST /networks/create; an empty driver means "bridge"."""
+
+    name: str = ""
+    driver: str = ""
+    scope: str = ""
+    enable_ipv4: bool | None = omitted(None, "EnableIPv4")
+    """From API 1.48; None: the daemon's default."""
+    enable_ipv6: bool | None = omitted(None, "EnableIPv6")
+    ipam: IPAM | None = omitted(None, "IPAM")
+    internal: bool = False
+    attachable: bool = False
+    ingress: bool = False
+    config_only: bool = False
+    config_from: ConfigReference | None = None
+    options: dict[str, str] | None = None
+    labels: dict[str, str] | None = None
+
+
+class NetworkCreated(Struct):
+    """The answer to a creation."""
+
+    id: str = shown("")
+    warning: str = shown("")
+
+
+class NetworkConnect(Struct):
+    """The body of POST /networks/{id}/connect."""
+
+    container: str = ""
+    endpoint_config: EndpointSettings | None = None
+
+
+class NetworkDisconnect(Struct):
+    """The body of POST /networks/{id}/disconnect."""
+
+    container: str = ""
+    force: bool = False
+
+
+class NetworksPruned(Struct):
+    """The names of the networks that were removed."""
+
+    networks_deleted: list[str] | None = shown(None)
+
+
+class PortVerdict(Struct):
+    """Sampan's own: whether somebody reaches a port of a container, and which rule decides it."""
+
+    port: str = shown("")
+    """The container's: "80/tcp"."""
+    published: str = shown("")
+    """The host's: "0.0.0.0:8080"; "" for none."""
+    who: str = shown("")
+    """"other machines", "this machine by 127.0.0.1", "containers of network x" …"""
+    verdict: str = shown("")
+    """"yes", "no", or "only if …"."""
+    rule: str = shown("")
+    """The rule, in its own words, and whose it is."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from sampan import __version__
 from sampan.api import schema
-from sampan.api.server import containers, execs, images, own, system
+from sampan.api.server import containers, execs, images, networks, own, system
 from sampan.api.server.messages import Answer, ClientGone, Headers, Request, Response, json_response, told
 from sampan.api.server.routing import MAX_VERSION, Route, Table, dotted, resolve
 
@@ -35,6 +35,7 @@ class App:
                 *execs.routes(engine),
                 *images.routes(engine),
                 *own.routes(stop),
+                *_later(engine),
             )
         )
 
@@ -50,6 +51,16 @@ class App:
             raise
         except Exception as error:  # noqa: BLE001 (whatever a handler raises, the client gets an answer)
             return error_response(error, f"{request.method} {request.path}")
+
+
+def _later(engine: Engine) -> tuple[Route, ...]:
+    """The routes of what an engine may or may not have yet."""
+    found: tuple[Route, ...] = ()
+    if hasattr(engine, "networks"):
+        found += networks.routes(engine.networks)
+    if hasattr(engine.containers, "explain_ports"):
+        found += own.explaining(engine.containers.explain_ports)
+    return found
 
 
 def error_response(error: Exception, what: str) -> Response:

@@ -10,7 +10,7 @@ from sampan.api.server import streams
 from sampan.api.server.facade import LogOptions
 from sampan.api.server.messages import TAKEN, Answer, Request, RequestError, Response, Stream, json_response, told
 from sampan.api.server.routing import Route
-from sampan.api.server.versions import container_json, summary_json
+from sampan.api.server.versions import container_create, container_json, summary_json
 from sampan.api.server.websocket import WebSocketTaken, handshake
 
 if TYPE_CHECKING:
@@ -57,8 +57,9 @@ class _ContainersApi:
         body = schema.convert(value, schema.ContainerCreate)
         if not schema.CONFIG_KEYS.intersection(key.lower() for key in value or ()):
             raise RequestError("config cannot be empty in order to create a container")
-        query = request.query
+        query, warnings = request.query, container_create(body, request.version)
         created = await self._containers.create(query.text("name") or None, body, query.text("platform") or None)
+        created.warnings = [*created.warnings, *warnings]
         return json_response(created, 201)
 
     async def list(self, request: Request) -> Answer:

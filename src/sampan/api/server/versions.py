@@ -10,10 +10,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from sampan.api import schema
+from sampan.api.server.messages import RequestError
 
 Version = tuple[int, ...]
 
 _GW_PRIORITY: Final = (1, 48)
+_ENABLE_IPV4: Final = (1, 48)
+_ENDPOINT_MAC: Final = (1, 44)
 _IMAGE_CONFIG: Final = (1, 50)
 _CONTAINER_CONFIG: Final = (1, 45)
 _NO_VIRTUAL_SIZE: Final = (1, 44)
@@ -58,6 +61,89 @@ def _old_endpoints(networks: dict[str, Any] | None, container_id: str, version: 
         endpoint.pop("GwPriority", None)
         if version < _CONTAINER_CONFIG and name not in ("none", "host", "bridge"):
             endpoint["Aliases"] = [*(endpoint["Aliases"] or ()), container_id[:12]]
+
+
+def network_json(network: schema.NetworkResource, version: Version) -> Any:
+    """GET /networks/{name}."""
+    return networks_json([network], version)[0]
+
+
+def networks_json(networks: Sequence[schema.NetworkResource], version: Version) -> Any:
+    """GET /networks."""
+    if version >= _ENABLE_IPV4:
+        return networks
+    values = schema.to_json(networks)
+    for value in values:
+        del value["EnableIPv4"]
+    return values
+
+
+def network_create(body: schema.NetworkCreateRequest, version: Version) -> schema.NetworkCreateRequest:
+    """POST /networks/create, without what the client's version does not know."""
+    if version < _ENABLE_IPV4:
+        body.enable_ipv4 = None
+    return body
+
+
+_MAC_NOTICE: Final = (
+    "The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead."
+)
+_MAC_WHERE: Final = (
+    "if a container-wide MAC address is supplied, HostConfig.NetworkMode must match the identity of a network in "
+    "NetworkSettings.Networks"
+)
+_MAC_TWICE: Final = (
+    "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty"
+)
+
+
+def container_create(body: schema.ContainerCreate, version: Version) -> list[str]:
+    """POST /containers/create: move a container-wide MAC address to the main network, in place; returns warnings.
+
+    Raises RequestError.
+    """
+    if version < _ENDPOINT_MAC:
+        _old_create(body)
+        return []
+    if not body.mac_address:
+        return []
+    mode, config = body.host_config.network_mode or "default", body.networking_config
+    if _has_mac(mode):
+        config.endpoints_config = config.endpoints_config or {}
+        _main_endpoint(config.endpoints_config, mode, body.mac_address).mac_address = body.mac_address
+    body.mac_address = ""
+    return [_MAC_NOTICE]
+
+
+def _old_create(body: schema.ContainerCreate) -> None:
+    """Before API 1.44 there was one network at most, and the MAC address was the container's."""
+    endpoints, mode = body.networking_config.endpoints_config or {}, body.host_config.network_mode or "default"
+    if len(endpoints) > 1:
+        raise RequestError(f"Container cannot be created with multiple network endpoints: {', '.join(endpoints)}")
+    if body.mac_address and not _has_mac(mode):
+        raise RequestError("conflicting options: mac-address and the network mode")
+    if body.mac_address and not endpoints:
+        endpoints[mode] = schema.EndpointSettings()
+    for endpoint in endpoints.values():
+        endpoint.mac_address = body.mac_address
+    body.networking_config.endpoints_config, body.mac_address = endpoints, ""
+
+
+def _has_mac(mode: str) -> bool:
+    return mode not in ("none", "host") and not mode.startswith("container:")
+
+
+def _main_endpoint(endpoints: dict[str, schema.EndpointSettings], mode: str, mac: str) -> schema.EndpointSettings:
+    """The endpoint on the network of NetworkMode, made where there are none at all; "default" is "bridge"."""
+    names = [mode, "bridge"] if mode == "default" else [mode]
+    found = next((endpoints[name] for name in names if name in endpoints), None)
+    if found is None:
+        if endpoints:
+            raise RequestError(_MAC_WHERE)
+        found = endpoints.setdefault(mode, schema.EndpointSettings())
+    if found.mac_address not in ("", mac):
+        raise RequestError(_MAC_TWICE)
+    return found
 
 
 def image_json(image: schema.ImageInspect, version: Version) -> Any:

@@ -29,12 +29,47 @@ class Plan:
         self.engine.taken.put_nowait(await connection.detach())
 
 
+class FakeNetworks:
+    """The networks of a `FakeEngine`: one, called "n"."""
+
+    def __init__(self, engine: "FakeEngine") -> None:
+        self.note = engine.note
+
+    async def create(self, body: Any) -> Any:
+        self.note("create", body)
+        return schema.NetworkCreated(id="n" * 64)
+
+    async def list(self, filters: Any) -> list[Any]:
+        self.note("list", filters)
+        return [schema.NetworkResource(name=name, id=name) for name in ("n", "gone")]
+
+    async def inspect(self, ref: str, *, verbose: bool, scope: str) -> Any:
+        self.note("inspect", ref, verbose, scope)
+        if ref == "gone":
+            raise Refused("network gone not found", 404)
+        return schema.NetworkResource(name=ref, containers={"c": schema.NetworkContainer(name="web")})
+
+    async def connect(self, ref: str, body: Any) -> None:
+        self.note("connect", ref, body)
+
+    async def disconnect(self, ref: str, body: Any) -> None:
+        self.note("disconnect", ref, body)
+
+    async def remove(self, ref: str, *, by: Any) -> None:
+        self.note("remove", ref, by.what)
+
+    async def prune(self, filters: Any) -> Any:
+        self.note("prune", filters)
+        return schema.NetworksPruned()
+
+
 class FakeEngine:
     """Every part of the facade in one object; it notes its calls and answers what the test set."""
 
     def __init__(self) -> None:
         self.containers = self.execs = self.images = self.system = self.events = self
         self.calls: list[tuple[str, Any]] = []
+        self.networks = FakeNetworks(self)
         self.taken: asyncio.Queue[tuple[socket.socket, bytes]] = asyncio.Queue()
         self.error: Exception | None = None
         self.gate = asyncio.Event()  # what waits, waits for it
@@ -63,6 +98,10 @@ class FakeEngine:
         self.note("start", ref, rest)
         if rest.get("connection") is not None:
             self.taken.put_nowait(await rest["connection"].detach())
+
+    async def explain_ports(self, ref: str) -> list[Any]:
+        self.note("explain_ports", ref)
+        return [schema.PortVerdict(port="80/tcp", published="0.0.0.0:8080", who="anybody", verdict="yes", rule="x")]
 
     async def stop(self, ref: str, **rest: Any) -> None:
         self.note("stop", ref, rest)
