@@ -9,5 +9,6 @@ from typing import Final
 
 from sampan.state.containers import MIGRATION as CONTAINERS
 from sampan.state.images import MIGRATION as IMAGES
+from sampan.state.networks import MIGRATION as NETWORKS
 
-MIGRATIONS: Final[tuple[str, ...]] = (CONTAINERS, IMAGES)
+MIGRATIONS: Final[tuple[str, ...]] = (CONTAINERS, IMAGES, NETWORKS)
