@@ -84,6 +84,7 @@ class Message:
     kind: int
     flags: int
     payload: bytes
+    what: str = ""  # for the error text, where it is one of several
 
 
 # --- attributes ------------------------------------------------------------------------------------------------------
@@ -305,25 +306,41 @@ class Socket:
                 return answers
         raise NetlinkError(EINTR, what, f"changed {_DUMP_TRIES} times while it was read")
 
-    def transact(self, messages: Sequence[Message], what: str) -> None:
+    def transact(self, messages: Sequence[Message], what: str = "") -> None:
         """Send several messages at once, wait for the acks of those with NLM_F_ACK, and raise the first error of any.
 
         rtnetlink carries out every message, also those behind one that failed. nfnetlink carries out a batch wholly
         or not at all.
 
         Raises:
-            NetlinkError: the first refusal; its text begins with ``what``.
+            NetlinkError: the first refusal; its text begins with ``what``, and the message's own.
+        """
+        for error in self.attempt(messages, what):
+            if error is not None:
+                raise error
+
+    def attempt(self, messages: Sequence[Message], what: str = "") -> list[NetlinkError | None]:
+        """As `transact`, but return what became of each message.
+
+        Raises:
+            NetlinkError: the kernel didn't take or answer them.
         """
         if not messages:
-            return
+            return []
         with self._lock:
             first = self._sequence + 1
             self._sequence += len(messages)
             waited = {first + i for i, message in enumerate(messages) if message.flags & NLM_F_ACK}
             self._send(b"".join([encode(message, first + i) for i, message in enumerate(messages)]), what)
             failed = self._acks(first, waited, what)
-        if failed:
-            raise NetlinkError(failed.code, what, failed.explanation)
+        return [
+            NetlinkError(
+                failed[first + i].code, ": ".join(filter(None, (what, one.what))), failed[first + i].explanation
+            )
+            if first + i in failed
+            else None
+            for i, one in enumerate(messages)
+        ]
 
     def _exchange_one(self, message: Message, what: str) -> list[tuple[int, bytes]] | None:
         """Return the answers of one request, or None if a dump was interrupted."""
@@ -344,13 +361,13 @@ class Socket:
                     else:
                         return None if interrupted else found
 
-    def _acks(self, first: int, waited: set[int], what: str) -> Answer | None:
-        """Read acks until none of ``waited`` is missing; return the first failure.
+    def _acks(self, first: int, waited: set[int], what: str) -> dict[int, Answer]:
+        """Read acks until none of ``waited`` is missing; return the failures by sequence number.
 
-        After a failure what is there is all that comes:
-        nfnetlink answers a batch that it refuses as a whole with the number of the batch's first message, and no other.
+        The kernel answers while it is asked, so after a failure what is there is all that comes: nfnetlink answers a
+        batch that it refuses as a whole with the number of the batch's first message, and no other.
         """
-        failed: Answer | None = None
+        failed: dict[int, Answer] = {}
         while waited:
             try:
                 answers = self._receive(what, socket.MSG_DONTWAIT if failed else 0)
@@ -360,8 +377,8 @@ class Socket:
                 if answer.sequence < first or not answer.final:
                     continue
                 waited.discard(answer.sequence)
-                if answer.code and (failed is None or answer.sequence < failed.sequence):
-                    failed = answer
+                if answer.code:
+                    failed.setdefault(answer.sequence, answer)
         return failed
 
     def _send(self, data: bytes, what: str) -> None:
