@@ -178,7 +178,7 @@ def _sysctls(root: Root, linux: dict[str, Any]) -> None:
 
 def _oom_score(root: Root, score: int | None) -> None:
     if score is not None:
-        root.write_proc("1/oom_score_adj", str(score))
+        root.write_proc("self/oom_score_adj", str(score))  # with --pid host "1" is the machine's own init
 
 
 def _names(spec: Spec) -> None:

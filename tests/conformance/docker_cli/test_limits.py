@@ -1,6 +1,7 @@
 """What a container may use: memory, processors, processes."""
 
 import re
+from pathlib import Path
 
 from support.engine import Engine
 from support.images import BUSYBOX
@@ -37,6 +38,14 @@ def test_the_limits_stand_in_inspect(engine: Engine) -> None:
     container = engine.create(*flags, BUSYBOX)
     host = "{{with .HostConfig}}{{.Memory}} {{.NanoCpus}} {{.PidsLimit}} {{.MemorySwap}}{{end}}"
     assert engine.look(container, host) == f"{64 << 20} 500000000 77 {128 << 20}"
+
+
+def test_the_oom_score_is_the_containers_alone(engine: Engine) -> None:
+    before = Path("/proc/1/oom_score_adj").read_text()
+    for flags in ([], ["--pid", "host"], ["-v", "/proc:/proc"]):
+        answer = engine.run("--rm", *flags, "--oom-score-adj", "7", BUSYBOX, "cat", "/proc/self/oom_score_adj")
+        assert answer.line == "7", (flags, answer)
+        assert Path("/proc/1/oom_score_adj").read_text() == before
 
 
 def test_cpu_shares_and_sets_are_taken(engine: Engine) -> None:
