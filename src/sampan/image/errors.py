@@ -3,8 +3,9 @@
 * ImageError                              HTTP
   - InvalidReference(text)                400  invalid reference format
   - InvalidChange(text)                   400  a bad ``--change`` of an import
-  - BadArchive(reason)                    400  broken, half or hostile archive
-      - DigestMismatch                    400
+  - BadArchive(reason)                    500  broken, half or hostile archive; the status is dockerd's
+      - DigestMismatch                    500
+          - LayerMismatch                 500
   - ImageNotFound(reference)              404  No such image: <reference>
       - AmbiguousId(prefix)               404  Docker answers an ambiguous prefix like an unknown one
   - WrongPlatform(reference, …)           404  the image is there, for another platform
@@ -38,8 +39,6 @@ class InvalidChange(ImageError):
 class BadArchive(ImageError):
     """An archive (of images, or of a layer) that is broken, cut short, or tries to leave its root."""
 
-    status = 400
-
 
 class DigestMismatch(BadArchive):
     """Bytes that do not have the digest they were announced with."""
@@ -49,6 +48,15 @@ class DigestMismatch(BadArchive):
         super().__init__(f"{what} verification failed: expected {expected}, got {actual}")
         self.expected = expected
         self.actual = actual
+
+
+class LayerMismatch(DigestMismatch):
+    """A layer whose plain bytes do not have the diff ID that its image's configuration gives it."""
+
+    def __init__(self, index: int, expected: str, actual: str) -> None:
+        """``index`` counts from the bottom, 0."""
+        super().__init__(f"layer {index}", expected, actual)
+        self.args = (f'invalid diffID for layer {index}: expected "{expected}", got "{actual}"',)
 
 
 class ImageNotFound(ImageError):

@@ -20,7 +20,7 @@ from typing import BinaryIO, Final, Protocol
 from sampan.image import digest as digests
 from sampan.image.compress import Source, decompressed
 from sampan.image.content import Content
-from sampan.image.errors import BadArchive, DigestMismatch
+from sampan.image.errors import BadArchive, DigestMismatch, LayerMismatch
 from sampan.image.implied import settle
 from sampan.image.tar import TarReader
 from sampan.image.unpack import Limits, Unpacked, unpack
@@ -108,7 +108,7 @@ def unpack_stack(
     """Unpack and commit the layers of ``stack`` ((diff ID, blob digest), bottom first) that are missing.
 
     Returns the size of each layer that was unpacked, by chain ID. ``progress`` is called from several threads. Raises
-    BadArchive, DigestMismatch, UnpackFailed, MissingContent.
+    BadArchive, LayerMismatch, UnpackFailed, MissingContent.
     """
     chain = digests.chain_ids(diff_id for diff_id, _ in stack)
     work: list[_Work] = []
@@ -138,7 +138,10 @@ def _unpack_all(content: Content, work: Sequence[_Work], limits: Limits, progres
         def report(done: int) -> None:
             progress(item.diff_id, done, total)
 
-        item.result = unpack_blob(content, item.blob, item.diff_id, item.pending, limits=limits, report=report)
+        try:
+            item.result = unpack_blob(content, item.blob, item.diff_id, item.pending, limits=limits, report=report)
+        except DigestMismatch as error:
+            raise LayerMismatch(item.index, error.expected, error.actual) from None
 
     if len(work) == 1:
         one(work[0])

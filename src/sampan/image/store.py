@@ -183,7 +183,7 @@ class Images:
         _, diff_ids = model.check_config(candidate.config)
         if len(diff_ids) != len(candidate.layers):
             raise BadArchive(
-                f"invalid manifest, layers length mismatch: expected {len(diff_ids)}, got {len(candidate.layers)}"
+                f"invalid manifest, layers length mismatch: expected {len(candidate.layers)}, got {len(diff_ids)}"
             )
         chain = digest.chain_ids(diff_ids)
         for needed in (candidate.id, *chain):
@@ -234,6 +234,8 @@ class Images:
         name = reference.parse(repo)
         if name.digest is not None:
             raise InvalidReference("refusing to create a tag with a digest reference")
+        if name.familiar_name == "sha256":
+            raise InvalidReference("refusing to create an ambiguous tag using digest algorithm as name")
         name = name.with_tag(tag) if tag else name.tagged()
         self._set_name(self.resolve(ref).id, name.familiar)
 

@@ -65,7 +65,7 @@ class Entry:
 class TarReader:
     """Iterates over the entries of a plain (decompressed) tar stream.
 
-    Raises BadArchive("unexpected EOF") where the stream ends too early, BadArchive("invalid tar header") and kin.
+    Raises BadArchive: "unexpected EOF" where the stream ends too early, "archive/tar: invalid tar header" and its kin.
     """
 
     def __init__(self, source: Source) -> None:
@@ -186,7 +186,7 @@ class TarReader:
     def _meta(self, block: bytes) -> bytes:
         size = _number(block[124:136])
         if size > META_LIMIT:
-            raise BadArchive("invalid tar header: extended header too long")
+            raise BadArchive("archive/tar: invalid tar header: extended header too long")
         content = self._exactly(size)
         self._skip(-size % BLOCK)
         return content
@@ -258,7 +258,7 @@ class TarReader:
             if not more:
                 break
             if len(numbers) > 2 * EXTENT_LIMIT:
-                raise BadArchive("invalid tar header: too many pieces in a sparse file")
+                raise BadArchive("archive/tar: invalid tar header: too many pieces in a sparse file")
             block = self._exactly(BLOCK)
             area, more = block[:504], block[504]
         entry.extents = _extents(numbers)
@@ -269,7 +269,7 @@ class TarReader:
         need = 1
         while text.count(b"\n") < need:
             if self._left < BLOCK or len(text) > META_LIMIT:
-                raise BadArchive("invalid tar header: bad map of a sparse file")
+                raise BadArchive("archive/tar: invalid tar header: bad map of a sparse file")
             text += self._exactly(BLOCK)
             self._left -= BLOCK
             entry.stored -= BLOCK
@@ -291,7 +291,7 @@ def parse_pax(content: bytes) -> tuple[dict[str, bytes], list[bytes]]:
         end = at + _decimal(content[at:space] if space > 0 else b"")
         key, equals, value = content[space + 1 : end - 1].partition(b"=")
         if not equals or not key or end > len(content) or content[end - 1 : end] != b"\n":
-            raise BadArchive("invalid tar header: bad pax record")
+            raise BadArchive("archive/tar: invalid tar header")
         if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
             sparse_list.append(value)
         else:
@@ -311,7 +311,7 @@ def _check(block: bytes) -> None:
         high = sum(byte > 127 for byte in block)
         # Some old programs summed signed characters.
         if total - sum(block[148:156]) + _BLANK_CHECKSUM - 256 * high != expected:
-            raise BadArchive("invalid tar header")
+            raise BadArchive("archive/tar: invalid tar header")
 
 
 def _text(field_: bytes) -> bytes:
@@ -331,17 +331,17 @@ def _number(field_: bytes, *, negative: bool = False) -> int:
         try:
             value = int(digits, 8) if digits.isdigit() else -1
         except ValueError:
-            raise BadArchive("invalid tar header: bad number") from None
+            raise BadArchive("archive/tar: invalid tar header") from None
         if value < 0:
-            raise BadArchive("invalid tar header: bad number")
+            raise BadArchive("archive/tar: invalid tar header")
     if value < 0 and not negative:
-        raise BadArchive("invalid tar header: negative number")
+        raise BadArchive("archive/tar: invalid tar header")
     return value
 
 
 def _decimal(text: bytes) -> int:
     if not text.isdigit() or len(text) > 20:
-        raise BadArchive("invalid tar header: bad number in a pax record")
+        raise BadArchive("archive/tar: invalid tar header")
     return int(text)
 
 
@@ -351,7 +351,7 @@ def _seconds(text: bytes) -> int:
     sign = -1 if whole.startswith(b"-") else 1
     whole = whole.removeprefix(b"-")
     if fraction and not fraction.isdigit():
-        raise BadArchive("invalid tar header: bad time in a pax record")
+        raise BadArchive("archive/tar: invalid tar header")
     return sign * (_decimal(whole) * 1_000_000_000 + int((fraction[:9] or b"0").ljust(9, b"0")))
 
 
@@ -361,7 +361,7 @@ def _xattrs(pax: dict[str, bytes]) -> dict[str, bytes]:
 
 def _extents(numbers: list[int]) -> list[tuple[int, int]]:
     if len(numbers) % 2 or len(numbers) > 2 * EXTENT_LIMIT:
-        raise BadArchive("invalid tar header: bad map of a sparse file")
+        raise BadArchive("archive/tar: invalid tar header: bad map of a sparse file")
     return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
@@ -370,19 +370,19 @@ def _check_extents(entry: Entry) -> None:
     end = total = 0
     for offset, length in entry.extents or ():
         if offset < end or offset + length > entry.size:
-            raise BadArchive("invalid tar header: bad map of a sparse file")
+            raise BadArchive("archive/tar: invalid tar header: bad map of a sparse file")
         end = offset + length
         total += length
     if total != entry.stored:
-        raise BadArchive("invalid tar header: bad map of a sparse file")
+        raise BadArchive("archive/tar: invalid tar header: bad map of a sparse file")
 
 
 def _check_entry(entry: Entry) -> None:
     if b"\0" in entry.name or b"\0" in entry.link or any("\0" in key for key in entry.xattrs):
-        raise BadArchive("invalid tar header: NUL in a name")
+        raise BadArchive("archive/tar: invalid tar header: NUL in a name")
     if not entry.name or len(entry.name) > NAME_LIMIT or len(entry.link) > NAME_LIMIT:
-        raise BadArchive("invalid tar header: empty or overlong name")
+        raise BadArchive("archive/tar: invalid tar header: empty or overlong name")
     if entry.uid > MAX_ID or entry.gid > MAX_ID:
-        raise BadArchive("invalid tar header: owner out of range")
+        raise BadArchive("archive/tar: invalid tar header: owner out of range")
     if entry.size >= 1 << 63 or max(entry.device) >= 1 << 32:
-        raise BadArchive("invalid tar header: number out of range")
+        raise BadArchive("archive/tar: invalid tar header: number out of range")

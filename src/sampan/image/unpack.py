@@ -139,7 +139,7 @@ class Unpacker:
         else:
             make = self._make.get(entry.kind)
             if make is None:
-                raise BadArchive(f"unhandled tar header type {entry.kind[0]} of {_shown(entry)}")
+                raise BadArchive(f"unhandled tar header type {entry.kind[0]}")
             make(entry, reader, parent, name)
 
     # --- directories -----------------------------------------------------------------------------------------------
@@ -266,12 +266,17 @@ class Unpacker:
         target = split_name(entry.link.lstrip(b"/"))
         if not target:
             raise BadArchive(f'invalid archive: hard link {_shown(entry)} → "{_decode(entry.link)}"')
-        source_parent = self._open_existing(target[:-1])
+        try:
+            source_parent = self._open_existing(target[:-1])
+        except FileNotFoundError:
+            raise _no_target(entry) from None
         try:
             same = self._same_file(source_parent, target[-1], parent, name)
             if not same:
                 _replacing(parent, name, lambda: _link(source_parent, target[-1], parent, name))
             self._link_attributes(entry, parent, name)
+        except FileNotFoundError:
+            raise _no_target(entry) from None
         finally:
             os.close(source_parent)
 
@@ -434,6 +439,12 @@ def _explained(entry: Entry, error: OSError) -> ImageError:
     reason = os.strerror(error.errno).lower() if error.errno else str(error)
     text = f"{_shown(entry)}: {reason}"
     return UnpackFailed(f"write {text}") if error.errno in _MACHINE_TROUBLE else BadArchive(f"invalid archive: {text}")
+
+
+def _no_target(entry: Entry) -> BadArchive:
+    """As Go's os.LinkError puts it."""
+    names = (f"/{_decode(name).lstrip('/')}" for name in (entry.link, entry.name))
+    return BadArchive(f"link {' '.join(names)}: no such file or directory")
 
 
 def _shown(entry: Entry) -> str:
