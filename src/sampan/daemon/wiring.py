@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import sampan
 from sampan.daemon import dataroot, machine
-from sampan.engine import validate
+from sampan.engine import logoptions
 from sampan.engine.core import Core
 from sampan.engine.engine import Engine
 from sampan.engine.host import Settings
@@ -45,7 +45,7 @@ def build(options: Options) -> Parts:
 
     Raises LostDatabase, UnusableDatabase, DriverUnusable, BadParameter (log options), OSError.
     """
-    validate.check_log_options(options.log_driver, options.log_opts)
+    logoptions.check_all(options.log_driver, options.log_opts)
     data_root = options.data_root
     dataroot.check(data_root)
     database = Database(data_root / "state.db")

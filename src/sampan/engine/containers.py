@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sampan.engine import create, inspection, listing, logs, removal, top
 from sampan.engine.attach import AttachPlan, parse_detach_keys
 from sampan.engine.catalog import check_name
-from sampan.engine.errors import BadParameter, Conflict, EngineError, NotRunning, Unsupported
+from sampan.engine.errors import BadParameter, Conflict, EngineError, Internal, NotRunning, Unsupported
 from sampan.engine.lifecycle import Lifecycle
 from sampan.image.errors import ImageError
 from sampan.runtime.supervisor import MonitorGone
@@ -44,20 +44,31 @@ class Containers:
         await self._core.run(self.lifecycle.start(self._core.catalog.get(ref)))
 
     async def stop(self, ref: str, *, timeout: int | None, signal: str | None, by: Actor) -> None:
-        """Stop a container; ``timeout`` in seconds, negative: no SIGKILL. Raises NotModified: it does not run."""
-        await self._core.run(self.lifecycle.stop(self._core.catalog.get(ref), timeout, signal, by))
+        """Stop a container; ``timeout`` in seconds, negative: no SIGKILL.
+
+        Raises NotModified: it does not run; Internal: all else, as dockerd.
+        """
+        stopping = self.lifecycle.stop(self._core.catalog.get(ref), timeout, signal, by)
+        try:
+            await self._core.run(stopping)
+        except (BadParameter, Internal) as error:
+            raise Internal(f"cannot stop container: {ref}: {error}") from error
 
     async def restart(self, ref: str, *, timeout: int | None, signal: str | None, by: Actor) -> None:
         """Stop a container if it runs, and start it."""
-        await self._core.run(self.lifecycle.restart(self._core.catalog.get(ref), timeout, signal, by))
+        container = self._core.catalog.get(ref)
+        try:
+            await self._core.run(self.lifecycle.restart(container, timeout, signal, by))
+        except BadParameter as error:
+            raise Internal(f"Cannot restart container {ref}: {error}") from error
 
     async def kill(self, ref: str, *, signal: str | None, by: Actor) -> None:
         """Send a signal; SIGKILL if none is given."""
         try:
             container = self._core.catalog.get(ref)
+            await self._core.run(self.lifecycle.kill(container, signal, by))
         except EngineError as error:
-            raise error.within(f"cannot kill container: {ref}: ") from None
-        await self._core.run(self.lifecycle.kill(container, signal, by))
+            raise error.within(f"cannot kill container: {ref}: ") from error
 
     async def remove(
         self,

@@ -124,4 +124,16 @@ class NotRunning(Conflict):
         super().__init__(f"container {container_id} is not running")
 
 
+# What dockerd puts before the texts of those who work for it; its clients look at them.
+TASK_FAILED: Final = "failed to create task for container: "
+RUNC_FAILED: Final = (
+    f"{TASK_FAILED}failed to create shim task: OCI runtime create failed: "
+    "runc create failed: unable to start container process: "
+)
+INIT_FAILED: Final = f"{RUNC_FAILED}error during container init: "
+NOT_A_DIRECTORY: Final = (
+    ": Are you trying to mount a directory onto a file (or vice-versa)? "
+    "Check if the specified host path exists and is the expected type"
+)
+
 _KINDS: Final = (NotModified, BadParameter, Forbidden, NotFound, Conflict, Unsupported, Internal, EngineError)

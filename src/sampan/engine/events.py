@@ -13,7 +13,6 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Final
 
 from sampan.api import schema
-from sampan.engine.errors import BadParameter
 from sampan.engine.units import SECOND
 
 if TYPE_CHECKING:
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
 RING: Final = 256
 BEHIND: Final = 4 * RING
+
+
 _FILTERS: Final = frozenset(
     {"container", "daemon", "event", "image", "label", "network", "plugin", "scope", "service", "node", "secret",
      "config", "type", "volume"}
@@ -60,11 +61,9 @@ class EventBus:
     def subscribe(self, *, since: int | None, until: int | None, filters: Filters) -> Subscription:
         """Listen from now on; ``since`` (nanoseconds) adds what the ring has, ``until`` ends it.
 
-        Raises BadParameter for a filter that is none.
+        A filter that is none filters nothing, as in dockerd.
         """
-        for key in filters:
-            if key not in _FILTERS:
-                raise BadParameter(f"invalid filter '{key}'")
+        filters = {key: values for key, values in filters.items() if key in _FILTERS}
         subscription = Subscription(self, filters, until, self._clock())
         if since is not None:
             for event in self._ring:

@@ -16,7 +16,7 @@ from sampan.api import schema
 from sampan.engine import merge, spec, text
 from sampan.engine.attach import frame, parse_detach_keys
 from sampan.engine.create import new_id
-from sampan.engine.errors import BadParameter, Conflict, EngineError, NoSuchExec, NotRunning
+from sampan.engine.errors import NOT_A_DIRECTORY, BadParameter, Conflict, EngineError, Internal, NoSuchExec, NotRunning
 from sampan.runtime.supervisor import Attachment, ExecLaunch, MonitorGone, StartFailed
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 REMEMBERED: Final = 256  # ended sessions of one container that can still be asked about
 FAILED: Final = 126  # exit code of a session whose program never ran
 
-_EXEC: Final = "OCI runtime exec failed: exec failed: unable to start container process: "
+_EXEC: Final = "OCI runtime exec failed: exec failed: "
+_WRONG: Final = ("executable file not found", "no such file or directory", "not a directory", "permission denied")
+_START: Final = "unable to start container process: "
 
 
 @dataclass(slots=True)
@@ -55,7 +57,15 @@ class Exec:
 class ExecError(EngineError):
     """A session whose program could not be run."""
 
-    status = 400
+    def __init__(self, failed: StartFailed | MonitorGone) -> None:
+        text = exec_text(failed)
+        super().__init__(text)
+        self._told = isinstance(failed, StartFailed) and failed.step != "user" and any(one in text for one in _WRONG)
+
+    @property
+    def status(self) -> int:  # type: ignore[override]  # here it depends on the failure
+        """400 where the words are of the program, its directory or its rights; else 500. As dockerd, by the words."""
+        return 400 if self._told else 500
 
 
 class Execs:
@@ -77,7 +87,7 @@ class Execs:
         return found
 
     async def create(self, container_ref: str, body: schema.ExecCreate) -> str:
-        """Make a session. Raises NotRunning, BadParameter."""
+        """Make a session. Raises NotRunning, BadParameter, Internal (its detach keys, as dockerd)."""
         container = self._core.catalog.get(container_ref)
         if container.run is None:
             raise NotRunning(container.id)
@@ -87,7 +97,11 @@ class Execs:
         for entry in body.env:
             if not entry.partition("=")[0]:
                 raise BadParameter(f"invalid environment variable: {entry}")
-        one = Exec(new_id(), container, body, parse_detach_keys(body.detach_keys))
+        try:
+            keys = parse_detach_keys(body.detach_keys)
+        except BadParameter:
+            raise Internal(f"Invalid escape keys ({body.detach_keys}) provided") from None
+        one = Exec(new_id(), container, body, keys)
         self._remember(one)
         self._event(one, f"exec_create: {_command(body)}")
         return one.id
@@ -170,7 +184,7 @@ class Execs:
             self._event(one, "exec_die", exitCode=str(FAILED))
             why = exec_text(error)
             if voice is None:
-                raise ExecError(why) from error
+                raise ExecError(error) from error
             await _say(voice, why, framed=not tty)
         else:
             self._follow(one, monitor)
@@ -271,8 +285,11 @@ def exec_text(error: StartFailed | MonitorGone) -> str:
     """Return the text of a session that could not be run, as dockerd puts it."""
     if not isinstance(error, StartFailed) or error.step == "user":
         return str(error)
-    text = f"{_EXEC}{error}: unknown"
-    return text + ": permission denied" if str(error).endswith("is a directory") else text
+    why = str(error)
+    text = f"{_EXEC}{'' if why.startswith('Cwd must') else _START}{why}: unknown"
+    if why.endswith("is a directory"):
+        return text + ": permission denied"
+    return text + NOT_A_DIRECTORY if "not a directory" in why else text
 
 
 async def _say(voice: socket.socket, text: str, *, framed: bool) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sampan.engine import netfiles, spec, validate
-from sampan.engine.errors import BadParameter, NotFound
+from sampan.engine import logoptions, netfiles, spec
+from sampan.engine.errors import INIT_FAILED, NOT_A_DIRECTORY, BadParameter, Internal, NotFound
 from sampan.engine.mounts import user_mounts
 from sampan.linux import bindsource, hostfiles
 from sampan.runtime.supervisor import Launch, LogConfig
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sampan.api import schema
     from sampan.engine.container import Container
     from sampan.engine.core import Core
+    from sampan.engine.mounts import UserMount
     from sampan.runtime.supervisor import Attachment
 
 
@@ -36,8 +37,10 @@ def prepare(core: Core, container: Container, attachments: list[Attachment]) -> 
     if stored.host.network_mode not in ("none", "host"):  # at the start, as by dockerd: to create, 404 means an image
         raise NotFound(f"network {stored.host.network_mode} not found")
     for mount in user_mounts(stored.host):
-        if mount.type == "bind" and mount.make_source:
-            _ensure_source(mount.source)
+        if mount.type == "bind":
+            _check_propagation(mount)
+            if mount.make_source:
+                _ensure_source(mount.source, mount.destination)
     document = spec.build(container, directory, core.host, core.settings.cgroup_parent)
     written = netfiles.files(stored, hostfiles.read("/etc/hosts"), hostfiles.read("/etc/resolv.conf"))
     core.directories.write(container.id, written)
@@ -60,9 +63,23 @@ def prepare(core: Core, container: Container, attachments: list[Attachment]) -> 
     )
 
 
-def _ensure_source(path: str) -> None:
+def _check_propagation(mount: UserMount) -> None:
+    """Refuse a propagation that the source's own mount can't give. Raises Internal, as dockerd's 500."""
+    if mount.propagation in ("private", "rprivate"):
+        return
+    point, ways = bindsource.mounted_on(mount.source)
+    wanted = "shared" if mount.propagation in ("shared", "rshared") else "shared or slave"
+    if "shared" not in ways and (wanted == "shared" or "master" not in ways):
+        raise Internal(f"path {mount.source} is mounted on {point} but it is not a {wanted} mount")
+
+
+def _ensure_source(path: str, destination: str) -> None:
     try:
         bindsource.ensure(path)
+    except NotADirectoryError:  # dockerd leaves it to the mount
+        why = f'error mounting "{path}" to rootfs at "{destination}": create mount destination for {destination} mount'
+        stat = f"bind mount source stat: stat {path}: not a directory: unknown"
+        raise BadParameter(f"{INIT_FAILED}{why}: {stat}{NOT_A_DIRECTORY}") from None
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         raise BadParameter(f"error while creating mount source path '{path}': mkdir {error.filename}: {why}") from None
@@ -70,7 +87,7 @@ def _ensure_source(path: str) -> None:
 
 def _log(container: Container, directory: Path) -> LogConfig:
     log, options = container.stored.host.log_config, container.stored.host.log_config.config or {}
-    max_size, max_file = validate.log_limits(options)
+    max_size, max_file = logoptions.limits(options)
     attributes = log_attributes(container.stored.config, options)
     text = msgspec.json.encode(attributes).decode() if attributes else ""
     return LogConfig(str(log_path(directory, container.id)), log.type, max_size, max_file, text)

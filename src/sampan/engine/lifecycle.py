@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import time
 from typing import TYPE_CHECKING, Final
@@ -19,31 +20,42 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from sampan.api import schema
-from sampan.engine import launching, reason, validate
+from sampan.engine import launching, reason, signals
 from sampan.engine.container import Container, Run, State, encode
-from sampan.engine.errors import BadParameter, Conflict, EngineError, Internal, NotModified, NotRunning
+from sampan.engine.errors import (
+    INIT_FAILED,
+    NOT_A_DIRECTORY,
+    RUNC_FAILED,
+    BadParameter,
+    Conflict,
+    EngineError,
+    Internal,
+    NotModified,
+    NotRunning,
+)
 from sampan.runtime.supervisor import MonitorGone, StartFailed
 from sampan.storage.snapshots import SnapshotBusy
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from typing import Any
 
     from sampan.engine.contracts import Actor
     from sampan.engine.core import Core
     from sampan.runtime.supervisor import Attachment, Exit, Launch, Monitor
 
+log = logging.getLogger(__name__)
+
+FAILED: Final = 128  # exit codes of a container whose program never ran
+NOT_FOUND: Final = 127
+NOT_EXECUTABLE: Final = 126
 STOP_GRACE_S: Final = 10.0  # seconds from the stop signal to SIGKILL, where nobody says otherwise
 KILL_GRACE_S: Final = 10.0  # seconds for SIGKILL to have its effect before an error is told
 BUSY_WAIT_S: Final = 10.0  # seconds for the last run's monitor to let go of the root file system
 BUSY_POLL_S: Final = 0.005
+UNSENT_GRACE_S: Final = 2.0  # seconds to SIGKILL where the stop signal can't be sent; dockerd's
 
-_CREATE: Final = "failed to create task for container: failed to create shim task: OCI runtime create failed: "
-_RUNC: Final = "runc create failed: unable to start container process: "
 _PLAIN_STEPS: Final = frozenset({"user", "working directory"})  # dockerd does these itself: no wrapping
-_NOT_A_DIRECTORY: Final = (
-    ": Are you trying to mount a directory onto a file (or vice-versa)? "
-    "Check if the specified host path exists and is the expected type"
-)
 
 
 class Lifecycle:
@@ -68,8 +80,6 @@ class Lifecycle:
                 await self._launch(container)
             except BaseException as error:
                 await self._start_failed(container, error)
-                if isinstance(error, StartFailed):
-                    raise StartError(error) from error
                 raise
             finally:
                 container.starting = False
@@ -83,8 +93,10 @@ class Lifecycle:
             written = core.rows.set_state(container.id, encode(began), core.host.boot_id)
             try:
                 monitor = await core.supervisor.launch(launch)
-            except BaseException:
+            except BaseException as error:
                 await core.recorded(written, f"the start of container {container.short_id}")
+                if isinstance(error, StartFailed):
+                    raise StartError(error, launch.spec["mounts"]) from error
                 raise
         began.started = monitor.started_at_ns or began.started
         container.state = began
@@ -116,9 +128,9 @@ class Lifecycle:
         """Keep why the start failed; with --rm the container goes."""
         if container.run is not None:  # it did start, and is being ended: its exit will be recorded
             return
-        code, text, why = 128, str(error), reason.start_failed("", str(error))
-        if isinstance(error, StartFailed):
-            code, text, why = error.code, start_text(error), reason.start_failed(error.step, str(error))
+        code, text, why = FAILED, str(error), reason.start_failed("", str(error))
+        if isinstance(error, StartError):
+            code, why = error.code, reason.start_failed(error.step, error.plain)
         # As dockerd: the status stays what it was ("created", if it never ran).
         container.state = msgspec.structs.replace(container.state, exit_code=code, error=text, reason=why)
         written = self._core.rows.set_state(container.id, encode(container.state), self._core.host.boot_id)
@@ -189,17 +201,18 @@ class Lifecycle:
     async def end_run(
         self, container: Container, run: Run, timeout: int | None, signal_text: str | None, by: Actor
     ) -> None:
-        """End a run: its stop signal, its time, SIGKILL. Returns once the exit is recorded."""
+        """End a run: its stop signal, its time, SIGKILL. Returns once the exit is recorded. Raises BadParameter."""
         config = container.stored.config
-        try:
-            number = validate.parse_signal(signal_text or config.stop_signal or "SIGTERM")
-        except BadParameter as error:
-            raise BadParameter(f"cannot stop container: {container.name}: {error}") from None
+        number = signals.parse(signal_text or config.stop_signal or "SIGTERM")
         if timeout is None:
             timeout = config.stop_timeout
         grace = STOP_GRACE_S if timeout is None else float(timeout)
         run.asked = reason.asked_by(by)
-        await self._signal(container, run, number)
+        if signals.can_be_sent(number):
+            await self._signal(container, run, number)
+        else:
+            log.error("container %s: its stop signal %d can't be sent", container.short_id, number)
+            grace = UNSENT_GRACE_S
         if await _ended_within(run, None if grace < 0 else grace):
             return
         run.unanswered = f"{reason.signal_name(number)} went unanswered for {grace:g} s"
@@ -216,14 +229,13 @@ class Lifecycle:
             )
 
     async def kill(self, container: Container, signal_text: str | None, by: Actor) -> None:
-        """Send it a signal; SIGKILL is waited for. Raises Conflict: it does not run; BadParameter."""
-        try:
-            number = validate.parse_signal(signal_text or "SIGKILL")
-        except BadParameter as error:
-            raise BadParameter(f"cannot kill container: {container.name}: {error}") from None
+        """Send it a signal; SIGKILL is waited for. Raises NotRunning, BadParameter."""
+        number = signals.parse(signal_text or "SIGKILL")
+        if not signals.can_be_sent(number):
+            raise BadParameter(f"the linux daemon does not support signal {number}")
         run = await self._settled_run(container)
         if run is None:
-            raise Conflict(f"cannot kill container: {container.name}: {NotRunning(container.id)}")
+            raise NotRunning(container.id)
         if number == signal.SIGKILL:
             await self.kill_run(container, run, by)
         else:
@@ -298,9 +310,11 @@ class _Closing:
 class StartError(EngineError):
     """A start that failed, in dockerd's words: clients look for "executable file not found" and its like in them."""
 
-    def __init__(self, failed: StartFailed) -> None:
-        super().__init__(start_text(failed))
-        self.step, self.code = failed.step, failed.code
+    def __init__(self, failed: StartFailed, mounts: Sequence[Mapping[str, Any]] = ()) -> None:
+        """``mounts`` are the bundle's: the text names the source of the one that failed."""
+        text = start_text(failed, mounts)
+        super().__init__(text)
+        self.step, self.plain, self.code = failed.step, str(failed), _code(failed, text)
 
     @property
     def status(self) -> int:  # type: ignore[override]  # here it depends on the failure
@@ -308,15 +322,26 @@ class StartError(EngineError):
         return 400 if self.code in (126, 127) else 500
 
 
-def start_text(failed: StartFailed) -> str:
+def _code(failed: StartFailed, text: str) -> int:
+    """Return the exit code; dockerd goes by the words where its runtime gave none."""
+    if failed.code != FAILED or failed.step in _PLAIN_STEPS:
+        return failed.code
+    if "no such file or directory" in text or "not a directory" in text:
+        return NOT_FOUND
+    return NOT_EXECUTABLE if "permission denied" in text else FAILED
+
+
+def start_text(failed: StartFailed, mounts: Sequence[Mapping[str, Any]] = ()) -> str:
     """Return the text of a failed start as dockerd puts it."""
     text = str(failed)
     if failed.step in _PLAIN_STEPS:
         return text
-    during = "" if text.startswith("exec") else "error during container init: "
+    during = RUNC_FAILED if text.startswith("exec") else INIT_FAILED
     if failed.step.startswith("mount "):
-        during += f'error mounting to rootfs at "{failed.step.removeprefix("mount ")}": '
-    wrapped = f"{_CREATE}{_RUNC}{during}{text}: unknown"
+        target = failed.step.removeprefix("mount ")
+        source = next((mount["source"] for mount in mounts if mount["destination"] == target), "")
+        during += f'error mounting "{source}" to rootfs at "{target}": '
+    wrapped = f"{during}{text}: unknown"
     if text.endswith("is a directory"):
         return wrapped + ": permission denied"
-    return wrapped + _NOT_A_DIRECTORY if "not a directory" in text else wrapped
+    return wrapped + NOT_A_DIRECTORY if "not a directory" in text else wrapped

@@ -8,11 +8,12 @@ Source. dockerd 26.1's OCI specifications, read from its bundles.
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from sampan.api import schema
-from sampan.engine.errors import BadParameter
+from sampan.engine.errors import BadParameter, Internal
 from sampan.linux import bindsource
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ _TMPFS_FLAGS: Final = frozenset(
     {"noexec", "nosuid", "nodev", "ro", "noatime", "nodiratime", "relatime", "strictatime", *_OPPOSITES}
 )
 _TMPFS_VALUES: Final = frozenset({"size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol"})
+_VOLUME_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 
 OciMount = dict[str, Any]
 
@@ -97,7 +99,7 @@ def user_mounts(host: schema.HostConfig) -> list[UserMount]:
 
 
 def parse_bind(text: str) -> UserMount:
-    """Return the mount of one ``-v``. Raises BadParameter."""
+    """Return the mount of one ``-v``. Raises BadParameter; Internal where dockerd answers 500."""
     source, colon, rest = text.partition(":")
     if not colon:
         raise _no_volumes(text)
@@ -107,11 +109,11 @@ def parse_bind(text: str) -> UserMount:
     modes = _modes(mode)
     if not destination.startswith("/"):
         reason = f"invalid mount path: '{destination}' mount path must be absolute"
-        raise BadParameter(f"invalid volume specification: '{text}': invalid mount config for type \"bind\": {reason}")
+        raise Internal(f"invalid volume specification: '{text}': invalid mount config for type \"bind\": {reason}")
     clean = posixpath.normpath("/" + destination.lstrip("/"))
     if clean == "/":
         reason = "invalid specification: destination can't be '/'"
-        raise BadParameter(f"invalid volume specification: '{text}': invalid mount config for type \"bind\": {reason}")
+        raise Internal(f"invalid volume specification: '{text}': invalid mount config for type \"bind\": {reason}")
     if not source.startswith("/"):
         raise _no_volumes(source)
     propagation = next((word for word in modes if word in PROPAGATIONS), "rprivate")
@@ -120,7 +122,7 @@ def parse_bind(text: str) -> UserMount:
 
 
 def _no_volumes(source: str) -> BadParameter:
-    if "/" in source.removeprefix("/") and not source.startswith("/"):
+    if not source.startswith("/") and not _VOLUME_NAME.fullmatch(source):
         allowed = (
             'only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path'
         )
@@ -137,9 +139,9 @@ def _modes(mode: str) -> list[str]:
     words = mode.split(",") if mode else []
     for group in _GROUPS:
         if sum(word in group for word in words) > 1:
-            raise BadParameter(f"invalid mode: {mode}")
+            raise Internal(f"invalid mode: {mode}")
     if not all(any(word in group for group in _GROUPS) for word in words):
-        raise BadParameter(f"invalid mode: {mode}")
+        raise Internal(f"invalid mode: {mode}")
     return words
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sampan.api import schema
-from sampan.engine.errors import BadParameter
+from sampan.engine.errors import INIT_FAILED, BadParameter, Internal
 from sampan.linux import devnodes
 from sampan.runtime import devices
 
 if TYPE_CHECKING:
     from sampan.linux.devnodes import DeviceNode
 
+MIN_SHARES: Final = 2  # of cpu.shares; the kernel's MIN_SHARES and MAX_SHARES, kernel/sched/sched.h
+MAX_SHARES: Final = 262144
 CPU_PERIOD: Final = 100_000  # microseconds; the period that --cpus is a share of
 RLIMITS: Final = frozenset(
     """core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack""".split()  # noqa: SIM905
@@ -57,7 +59,7 @@ def _memory(host: schema.HostConfig) -> Oci:
 def _cpu(host: schema.HostConfig) -> Oci:
     cpu: Oci = {}
     if host.cpu_shares:
-        cpu["shares"] = max(host.cpu_shares, 0)
+        cpu["shares"] = _shares(host.cpu_shares)
     if host.nano_cpus > 0:
         cpu["period"] = CPU_PERIOD
         cpu["quota"] = host.nano_cpus * CPU_PERIOD // 1_000_000_000
@@ -70,6 +72,17 @@ def _cpu(host: schema.HostConfig) -> Oci:
     if host.cpuset_mems:
         cpu["mems"] = host.cpuset_mems
     return cpu
+
+
+def _shares(shares: int) -> int:
+    """Check --cpu-shares, which dockerd leaves to its runtime. Raises Internal."""
+    if shares < 0:
+        raise Internal("shares: invalid argument")
+    for wrong, limit in ((shares < MIN_SHARES, f"minimum allowed cpu-shares is {MIN_SHARES}"),
+                         (shares > MAX_SHARES, f"maximum allowed cpu-shares is {MAX_SHARES}")):  # fmt: skip
+        if wrong:
+            raise Internal(f"{INIT_FAILED}error setting cgroup config for procHooks process: the {limit}: unknown")
+    return shares
 
 
 def _block(host: schema.HostConfig) -> Oci:
@@ -113,7 +126,7 @@ def check_rule(text: str) -> None:
 def given_devices(host: schema.HostConfig) -> list[DeviceNode]:
     """Return the nodes of --device by their paths inside, and of --privileged, all of the host's.
 
-    Raises BadParameter: there is no such device on the host.
+    Raises Internal, as dockerd's 500: there is no such device on the host.
     """
     nodes = list(devnodes.nodes_below("/dev")) if host.privileged else []
     for device in host.devices or []:
@@ -133,9 +146,9 @@ def _device(device: schema.DeviceMapping) -> list[DeviceNode]:
             return [node._replace(path=_inside(device))]
         found = list(devnodes.nodes_below(device.path_on_host))
     except FileNotFoundError:
-        raise BadParameter(f"{text}: no such file or directory") from None
+        raise Internal(f"{text}: no such file or directory") from None
     except NotADirectoryError:
-        raise BadParameter(f"{text}: not a device node") from None
+        raise Internal(f"{text}: not a device node") from None
     prefix, inside = device.path_on_host.rstrip("/"), _inside(device).rstrip("/")
     return [one._replace(path=inside + one.path.removeprefix(prefix)) for one in found]
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from sampan.engine import merge, mounts, resources
-from sampan.engine.errors import BadParameter
+from sampan.engine.errors import Internal
 from sampan.runtime import capabilities, seccomp_profile
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ Oci = dict[str, Any]
 def build(container: Container, files: Path, host: Host, cgroup_parent: str = "") -> Oci:
     """Return the specification; ``files`` is the directory with the container's hosts, hostname and resolv.conf.
 
-    Raises BadParameter, CapabilityError, SeccompError, DeviceRuleError: something of it can't be had on this host.
+    Raises Internal, CapabilityError, SeccompError, DeviceRuleError: something of it can't be had on this host.
     """
     stored = container.stored
     own = resources.given_devices(stored.host)
@@ -134,16 +134,16 @@ class Security:
 
 
 def security(host: schema.HostConfig) -> Security:
-    """Read --security-opt. Raises BadParameter."""
+    """Read --security-opt. Raises Internal, as dockerd's 500."""
     result = Security()
-    for number, option in enumerate(host.security_opt or [], start=1):
+    for option in host.security_opt or []:
         if option == "no-new-privileges":
             result.no_new_privileges = True
             continue
         key, separator, value = _split(option)
-        bad = BadParameter(f'invalid --security-opt {number}: "{option}"')
         if not separator:
-            raise bad
+            raise Internal(f'invalid --security-opt 1: "{option}"')  # the number is dockerd's, of the place in its code
+        bad = Internal(f'invalid --security-opt 2: "{option}"')
         if key == "seccomp":
             result.seccomp = value if value not in ("builtin", "") else "default"
         elif key == "no-new-privileges":

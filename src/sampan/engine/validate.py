@@ -6,13 +6,11 @@ Source. Each text and each default was seen on dockerd 26.1 (tests/unit/engine/t
 from __future__ import annotations
 
 import re
-import signal
 from typing import TYPE_CHECKING, Final
 
 from sampan.api import schema
-from sampan.engine import mounts, resources, spec, sysctls
-from sampan.engine.errors import BadParameter, NoNetworksYet, Unsupported
-from sampan.engine.units import parse_size
+from sampan.engine import logoptions, mounts, resources, signals, spec, sysctls
+from sampan.engine.errors import BadParameter, Internal, NoNetworksYet, Unsupported
 
 if TYPE_CHECKING:
     from sampan.engine.host import Host, Settings
@@ -21,35 +19,16 @@ MIN_MEMORY: Final = 6 << 20  # bytes; Docker's, below it no program starts
 SHM_SIZE: Final = 64 << 20  # bytes
 RUNTIME: Final = "sampan"
 _RUNTIMES: Final = frozenset({"", RUNTIME, "runc", "io.containerd.runc.v2"})
-_LOG_OPTS: Final = frozenset({"max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag"})
-_DELIVERY_OPTS: Final = frozenset({"mode", "max-buffer-size"})
 _MIN_HEALTH_NS: Final = 1_000_000
+MAX_SET_NUMBER: Final = 8192  # of a CPU or memory node, Docker's
 
 _NO_OOM_KILLER: Final = (
     "OOM killer is disabled for the container, but no memory limit is set, "
     "this can result in the system running out of resources."
 )
-
-_SIGNALS: Final = {
-    **{one.name.removeprefix("SIG"): int(one) for one in signal.Signals},
-    "IOT": int(signal.SIGABRT),
-    "POLL": int(signal.SIGIO),
-    **{f"RTMIN+{number}": signal.SIGRTMIN + number for number in range(1, 16)},
-    **{f"RTMAX-{number}": signal.SIGRTMAX - number for number in range(1, 15)},
-}
-
-
-def parse_signal(text: str) -> int:
-    """Return the number of a signal by number or name, with or without SIG. Raises BadParameter."""
-    if text.isascii() and text.isdigit():
-        number = int(text)
-        if not 0 < number <= signal.SIGRTMAX:
-            raise BadParameter(f"invalid signal: {text}")
-        return number
-    number = _SIGNALS.get(text.upper().removeprefix("SIG"), 0)
-    if not number:
-        raise BadParameter(f"invalid signal: {text}")
-    return number
+_NO_WEIGHT_DEVICE: Final = (
+    "Your kernel does not support Block I/O weight_device or the cgroup is not mounted. Weight-device discarded."
+)
 
 
 def check_config(config: schema.ContainerConfig) -> None:
@@ -60,7 +39,7 @@ def check_config(config: schema.ContainerConfig) -> None:
         if not entry.partition("=")[0]:
             raise BadParameter(f"invalid environment variable: {entry}")
     if config.stop_signal:
-        parse_signal(config.stop_signal)
+        signals.parse(config.stop_signal)
     if config.healthcheck is not None:
         _check_health(config.healthcheck)
 
@@ -85,6 +64,7 @@ def settle(config: schema.ContainerConfig, host: schema.HostConfig, machine: Hos
         BadParameter: a wrong value. NoNetworksYet, Unsupported: what this version does not have.
     """
     _settle_modes(host, machine)
+    _check_annotations(host)
     _check_policy(host)
     _settle_logs(host, settings)
     warnings = _check_memory(host)
@@ -99,6 +79,8 @@ def settle(config: schema.ContainerConfig, host: schema.HostConfig, machine: Hos
     _check_annexes(host)
     for mount in mounts.user_mounts(host):
         mount.check_source()
+    if host.blkio_weight_device:
+        warnings.append(_NO_WEIGHT_DEVICE)
     if host.network_mode == "host" and host.port_bindings:
         warnings.append("Published ports are discarded when using host network mode")
     if config.volumes:
@@ -145,6 +127,11 @@ def _refuse_mode(kind: str, mode: str) -> None:
     raise BadParameter(f"invalid {kind} mode: {mode}")
 
 
+def _check_annotations(host: schema.HostConfig) -> None:
+    if "" in (host.annotations or {}):
+        raise BadParameter("invalid Annotations: the empty string is not permitted as an annotation key")
+
+
 def _check_policy(host: schema.HostConfig) -> None:
     policy = host.restart_policy
     if policy.name not in ("", "no", "always", "unless-stopped", "on-failure"):
@@ -155,6 +142,10 @@ def _check_policy(host: schema.HostConfig) -> None:
             raise BadParameter("invalid restart policy: maximum retry count can only be used with 'on-failure'")
         host.restart_policy = schema.RestartPolicy(name="no")
         return
+    if policy.name != "on-failure" and policy.maximum_retry_count:
+        raise BadParameter("invalid restart policy: maximum retry count can only be used with 'on-failure'")
+    if policy.maximum_retry_count < 0:
+        raise BadParameter("invalid restart policy: maximum retry count cannot be negative")
     if host.auto_remove:
         raise BadParameter("can't create 'AutoRemove' container with restart policy")
     raise Unsupported(
@@ -170,36 +161,7 @@ def _settle_logs(host: schema.HostConfig, settings: Settings) -> None:
     elif log.type == settings.log_driver and not log.config:
         log.config = dict(settings.log_opts)
     log.config = log.config or {}
-    check_log_options(log.type, log.config)
-
-
-def check_log_options(driver: str, options: dict[str, str]) -> None:
-    """Check a log driver and its options, of a container or of the daemon. Raises BadParameter."""
-    if driver not in ("json-file", "none"):
-        raise BadParameter(f'error looking up logging plugin {driver}: plugin "{driver}" not found')
-    allowed = _DELIVERY_OPTS | (_LOG_OPTS if driver == "json-file" else frozenset())
-    for key in options:
-        if key not in allowed:
-            raise BadParameter(f"unknown log opt '{key}' for {driver} log driver")
-    if "{{" in options.get("tag", ""):
-        raise BadParameter("templates in the log opt 'tag' are not there yet: give the tag itself")
-    if options.get("compress", "false").lower() not in ("false", "0", "f"):
-        raise BadParameter("the log opt 'compress' is not there yet: rotated logs stay as they are")
-    for key in ("labels-regex", "env-regex"):
-        try:
-            re.compile(options.get(key, ""))
-        except re.error as error:
-            raise BadParameter(f"invalid log opt '{key}': {error}") from None
-    log_limits(options)
-
-
-def log_limits(options: dict[str, str]) -> tuple[int, int]:
-    """Return max-size in bytes (-1: never rotate) and max-file; where not given, 10 MB and 3. Raises BadParameter."""
-    size = options.get("max-size", "10m")
-    files = options.get("max-file", "3")
-    if not files.isdigit() or int(files) < 1:
-        raise BadParameter(f"max-file must be a positive number, not {files!r}")
-    return (-1 if size == "-1" else parse_size(size)), int(files)
+    logoptions.check(log.type, log.config)
 
 
 def _check_memory(host: schema.HostConfig) -> list[str]:
@@ -258,8 +220,8 @@ def _check_set(asked: str, available: str, things: str, option: str) -> None:
         return
     try:
         wanted = parse_set(asked)
-    except ValueError:
-        raise BadParameter(f"Invalid value {asked} for cpuset {option}: invalid format: {asked}") from None
+    except ValueError as error:
+        raise BadParameter(f"Invalid value {asked} for cpuset {option}: {error}") from None
     if not wanted <= parse_set(available):
         raise BadParameter(f"Requested {things} are not available - requested {asked}, available: {available}")
 
@@ -270,10 +232,12 @@ def parse_set(text: str) -> set[int]:
     for part in text.split(","):
         first, dash, last = part.partition("-")
         if not first.isdigit() or (dash and not last.isdigit()):
-            raise ValueError(text)
+            raise ValueError(f"invalid format: {text}")
         low, high = int(first), int(last or first)
-        if high < low or high > 1 << 16:
-            raise ValueError(text)
+        if high > MAX_SET_NUMBER:
+            raise ValueError(f"value of out range, maximum is {MAX_SET_NUMBER}")
+        if high < low:
+            raise ValueError(f"invalid format: {text}")
         result.update(range(low, high + 1))
     return result
 
@@ -289,7 +253,7 @@ def _check_security(host: schema.HostConfig, machine: Host) -> None:
     if ".." in host.cgroup_parent.split("/"):
         raise BadParameter(f"invalid CgroupParent: {host.cgroup_parent}: it may not lead out of where it is by ..")
     if host.isolation not in ("", "default"):
-        raise BadParameter(f"invalid isolation: {host.isolation}")
+        raise Internal(f"Invalid isolation: \"{host.isolation}\" - linux only supports 'default'")
 
 
 def _settle_paths(host: schema.HostConfig) -> None:
@@ -319,6 +283,9 @@ def _check_annexes(host: schema.HostConfig) -> None:
     if host.links:
         raise Unsupported("--link is not there yet: this version of Sampan has no bridges")
     if host.storage_opt:
-        raise Unsupported("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
+        raise Internal("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
+    throttles = (host.blkio_device_read_bps, host.blkio_device_write_bps, host.blkio_device_read_iops)
+    if any((*throttles, host.blkio_device_write_iops)):
+        raise Unsupported("limits of single disks (--device-read-bps and its like) are not there yet")
     if host.device_requests:
         raise Unsupported("could not select device driver: this version of Sampan has no GPU support")

@@ -123,7 +123,8 @@ def set_limits(spec: Process) -> None:
             resource.setrlimit(_RLIMITS[kind], (_signed(limit["soft"]), _signed(limit["hard"])))
         except (OSError, ValueError) as error:
             reason = os.strerror(errno.EPERM) if isinstance(error, ValueError) else str(error)
-            raise StartError("rlimits", f"error setting rlimit {kind}: {reason.lower()}") from None
+            what = f"error setting rlimits for ready process: error setting rlimit type {_RLIMITS[kind]}"
+            raise StartError("rlimits", f"{what}: {reason.lower()}") from None
 
 
 def _signed(value: int) -> int:

@@ -48,6 +48,12 @@ _IGNORED: Final = {"bind", "rbind", "defaults", "async", "tmpcopyup"}
 
 
 _NO_LINKS: Final = path.RESOLVE_IN_ROOT | path.RESOLVE_NO_SYMLINKS
+# Files of /proc that lxcfs shows a container in its own way.
+_EMULATED: Final = frozenset(
+    f"/proc/{name}"
+    for name in ("cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo", "net/dev",
+                 "sys/kernel/ns_last_pid", "sys/crypto/fips_enabled")
+)  # fmt: skip
 _ORDINARY_ONLY: Final = ("proc", "sysfs")
 
 
@@ -106,6 +112,7 @@ class Root:
         if kind == "cgroup":
             self._mount_cgroup(destination, options, cgroup)
             return
+        self._check_proc(tree, destination, kind)
         if tree is None:
             source = entry.get("source") or kind
             data = [*(self._covered(destination) if kind == "tmpfs" and options.copy_up else ()), *options.data]
@@ -132,7 +139,11 @@ class Root:
         """
         is_directory = stat.S_ISDIR(os.fstat(tree).st_mode)
         make = path.make_directories if is_directory else path.make_file
-        target = make(self.descriptor, destination)
+        try:
+            target = make(self.descriptor, destination)
+        except NotADirectoryError as error:
+            where = f"create mount destination for {destination} mount: cannot mkdir in {destination}"
+            raise OSError(errno.ENOTDIR, f"{where}: {_reason(error)}") from None
         if ordinary is not None:
             os.close(target)
             target = self._open_ordinary(destination, ordinary)
@@ -140,10 +151,29 @@ class Root:
             if os.path.sameopenfile(target, self.descriptor):
                 raise OSError(errno.EINVAL, f"{destination} is the root of the container itself")
             if stat.S_ISDIR(os.fstat(target).st_mode) != is_directory:  # the kernel would only say EINVAL
-                raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR).lower())
+                raise OSError(errno.ENOTDIR, f"mount to {destination}: {os.strerror(errno.ENOTDIR).lower()}")
             mount.move_mount(tree, target, on=f"{destination}")
         finally:
             os.close(target)
+
+    def _check_proc(self, tree: int | None, destination: str, kind: str) -> None:
+        """Let nothing be laid over /proc or into it but what shows the same: what protects it would miss.
+
+        Source. runc, libcontainer/rootfs_linux.go; its words.
+        """
+        if kind == "proc":
+            return
+        why = ""
+        if destination == "/proc":
+            if tree is not None and _is_proc(tree):
+                self.proc = os.dup(tree)
+            else:
+                why = "it is not of type proc"
+        elif destination.startswith("/proc/") and destination not in _EMULATED:
+            why = "it is inside /proc"
+        if why:
+            safety = f"create mount destination for {destination} mount: check proc-safety of {destination} mount"
+            raise OSError(errno.EPERM, f'{safety}: "{destination}" cannot be mounted because {why}')
 
     def _open_ordinary(self, destination: str, kind: str) -> int:
         try:
@@ -279,11 +309,14 @@ class Root:
     def write_proc(self, name: str, value: str) -> None:
         """Write a file of /proc through the mount made here, so that nothing laid over it is met (CVE-2025-52881)."""
         proc = self.proc if self.proc >= 0 else os.open("/proc", path.O_PATH)
-        file = path.open_in_root(proc, name, os.O_WRONLY, resolve=path.RESOLVE_IN_ROOT | path.RESOLVE_NO_XDEV)
+        try:
+            file = path.open_in_root(proc, name, os.O_WRONLY, resolve=path.RESOLVE_IN_ROOT | path.RESOLVE_NO_XDEV)
+        except OSError as error:
+            raise OSError(error.errno, f"open /proc/{name}: {_reason(error)}") from None
         try:
             os.write(file, value.encode())
         except OSError as error:
-            raise OSError(error.errno, f"write(/proc/{name}, {value}): {os.strerror(error.errno or 0)}") from None
+            raise OSError(error.errno, f"write /proc/{name}: {_reason(error)}") from None
         finally:
             os.close(file)
 
@@ -295,6 +328,19 @@ class Root:
         mount.pivot_root(".", ".")
         mount.umount(".", mount.MNT_DETACH)  # the old root lies on top of the new one, pivot_root(2) "NOTES"
         os.chdir("/")
+
+
+def _is_proc(tree: int) -> bool:
+    """Tell whether a detached tree is of a proc file system: one that is mounted in this namespace, too."""
+    device = os.fstat(tree).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    with open("/proc/self/mountinfo", "rb") as lines:
+        return any(b" - proc " in line and line.split()[2] == number.encode() for line in lines)
+
+
+def _reason(error: OSError) -> str:
+    """Why a call failed, in the small letters of Go's texts, which Docker's users know."""
+    return os.strerror(error.errno or 0).lower()
 
 
 def open_peer(master: int) -> int:

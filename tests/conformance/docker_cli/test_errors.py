@@ -1,10 +1,15 @@
 """What bad input gets: Docker's words, the right exit code, nothing left."""
 
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from support.engine import Engine
 from support.images import BUSYBOX
 
+# Docker's own daemon was asked each of these. (flags, command, exit code, words)
 RUN = [
     (["--user", "nosuch"], ["true"], 125, "unable to find user nosuch: no matching entries in passwd file"),
     (["--user", "app:nogrp"], ["true"], 125, "unable to find group nogrp: no matching entries in group file"),
@@ -28,7 +33,24 @@ RUN = [
     (["--log-driver", "nosuch"], ["true"], 125, "nosuch"),
     (["--log-opt", "nosuch=1"], ["true"], 125, "unknown log opt 'nosuch' for json-file log driver"),
     (["--nosuch"], ["true"], 125, "unknown flag: --nosuch"),
-]
+    (["-v", "/etc/passwd:/etc"], ["true"], 125, 'error mounting "/etc/passwd" to rootfs at "/etc": '),
+    (["-v", "/etc/passwd:/etc"], ["true"], 125, ": not a directory: unknown: Are you trying to mount a directory onto"),
+    (["-v", "/etc:/etc/plain"], ["true"], 125, "create mount destination for /etc/plain mount: cannot mkdir in "),
+    (["-v", "/etc/passwd/x:/x"], ["true"], 125, "bind mount source stat: stat /etc/passwd/x: not a directory: unknown"),
+    (["-v", "/etc:/proc"], ["true"], 125, "cannot be mounted because it is not of type proc"),
+    (["-v", "/etc:/proc/sys"], ["true"], 125, "cannot be mounted because it is inside /proc"),
+    (["-v", "/etc/passwd:/proc/version"], ["true"], 125, "cannot be mounted because it is inside /proc"),
+    (["--cpu-shares", "1"], ["true"], 125,
+     "error setting cgroup config for procHooks process: the minimum allowed cpu-shares is 2: unknown"),
+    (["--cpu-shares", "-1"], ["true"], 125, "shares: invalid argument"),
+    (["--isolation", "bogus"], ["true"], 125, "Invalid isolation: \"bogus\" - linux only supports 'default'"),
+    (["--log-opt", "max-size=bad"], ["true"], 125, "failed to initialize logging driver: invalid size: 'bad'"),
+    (["--log-opt", "max-file=0"], ["true"], 125, "failed to initialize logging driver: max-file cannot be less than 1"),
+    (["--log-opt", "mode=bogus"], ["true"], 125, "logger: logging mode not supported: bogus"),
+    (["--sysctl", "net.bogus=1"], ["true"], 127, "open /proc/sys/net/bogus: no such file or directory: unknown"),
+    (["--ulimit", "nofile=2000000000"], ["true"], 125,
+     "error setting rlimits for ready process: error setting rlimit type 7: operation not permitted: unknown"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("flags", "command", "code", "words"), RUN, ids=[" ".join([*r[0], *r[1]]) for r in RUN])
@@ -98,6 +120,53 @@ def test_an_unknown_signal(engine: Engine) -> None:
     engine.start("--name", name, BUSYBOX, "sleep", "1000")
     answer = engine.docker("kill", "-s", "NOSUCH", name)
     assert answer.code == 1 and f"cannot kill container: {name}: invalid signal: NOSUCH" in answer.err
+
+
+@pytest.mark.parametrize("number", ["99", "33", "-1"])
+def test_a_signal_that_linux_has_not(engine: Engine, number: str) -> None:
+    name = engine.name()
+    engine.create("--name", name, BUSYBOX)  # said before it is asked whether the container runs
+    answer = engine.docker("kill", "-s", number, name)
+    words = f"cannot kill container: {name}: the linux daemon does not support signal {number}"
+    assert answer.code == 1 and words in answer.err
+
+
+def test_an_unknown_stop_signal(engine: Engine) -> None:
+    container = engine.start(BUSYBOX, "sleep", "1000")[:20]
+    stop = engine.docker("stop", "-s", "foo", container)
+    assert stop.code == 1 and f"cannot stop container: {container}: invalid signal: foo" in stop.err
+    restart = engine.docker("restart", "-s", "foo", container)
+    assert restart.code == 1 and f"Cannot restart container {container}: invalid signal: foo" in restart.err
+    assert engine.look(container, "{{.State.Running}}") == "true"
+
+
+def test_detach_keys_that_are_none(engine: Engine) -> None:
+    container = engine.start(BUSYBOX, "sleep", "1000")
+    answer = engine.docker("exec", "--detach-keys", "bad", container, "true")
+    assert answer.code == 1 and "Invalid escape keys (bad) provided" in answer.err
+
+
+def test_events_pass_over_an_unknown_filter(engine: Engine) -> None:
+    assert engine.ok("events", "--since", "1", "--until", "2", "--filter", "bogus=1") == ""
+
+
+def test_an_ambiguous_tag(engine: Engine) -> None:
+    answer = engine.docker("tag", BUSYBOX, "sha256:abc")
+    assert answer.code == 1 and "refusing to create an ambiguous tag using digest algorithm as name" in answer.err
+
+
+def test_a_propagation_that_the_source_cannot_give(engine: Engine, private: str) -> None:
+    answer = engine.run("--rm", "-v", f"{private}:/x:rshared", BUSYBOX, "true")
+    assert answer.code == 125 and f"path {private} is mounted on " in answer.err
+    assert "but it is not a shared mount" in answer.err
+
+
+@pytest.fixture
+def private(tmp_path: Path) -> Iterator[str]:
+    """A mount of its own that tells nobody of what is mounted in it."""
+    subprocess.run(["mount", "-t", "tmpfs", "--make-private", "none", tmp_path], check=True)
+    yield str(tmp_path)
+    subprocess.run(["umount", tmp_path], check=True)
 
 
 def test_a_container_that_could_not_start_says_why(engine: Engine) -> None:

@@ -134,7 +134,7 @@ def play(story: Callable[[World], Awaitable[Any]], **rest: Any) -> Any:
 
 @pytest.fixture(autouse=True)
 def no_launch_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launching, "prepare", lambda *_: SimpleNamespace())
+    monkeypatch.setattr(launching, "prepare", lambda *_: SimpleNamespace(spec={"mounts": []}))
     monkeypatch.setattr(lifecycle, "KILL_GRACE_S", 0.2)
 
 
