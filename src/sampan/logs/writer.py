@@ -26,6 +26,11 @@ _FLAGS: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOL
 _MODE: Final = 0o640  # dockerd's
 
 
+def open_log(path: str) -> int:
+    """Open a log file, or make it, and return its descriptor."""
+    return os.open(path, _FLAGS, _MODE)
+
+
 class _Gap:
     """What could not be written since the last entry that was."""
 
@@ -46,10 +51,13 @@ class LogWriter:
     """Writes a container's output in Docker's json-file format, rotating by size.
 
     ``max_size`` is in bytes (0 or less: never rotate), ``max_file`` counts all files (less than 2: the old one is
-    dropped), ``attrs`` is a JSON object for every entry. Raises OSError when the file can't be opened.
+    dropped), ``attrs`` is a JSON object for every entry; ``descriptor`` is the file, if `open_log` opened it already.
+    Raises OSError when the file can't be opened.
     """
 
-    def __init__(self, path: str, max_size: int = 10_000_000, max_file: int = 3, *, attrs: bytes = b"") -> None:
+    def __init__(
+        self, path: str, max_size: int = 10_000_000, max_file: int = 3, *, attrs: bytes = b"", descriptor: int = -1
+    ) -> None:
         self.path = path
         self.max_size = max_size
         self.max_file = max_file
@@ -60,7 +68,7 @@ class LogWriter:
         self._last: dict[str, int] = {}
         self._reason = ""
         self._gap: _Gap | None = None
-        self._fd = os.open(path, _FLAGS, _MODE)
+        self._fd = descriptor if descriptor >= 0 else open_log(path)
         self.size = os.fstat(self._fd).st_size
         self._torn = self.size > 0 and os.pread(self._fd, 1, self.size - 1) != b"\n"
 

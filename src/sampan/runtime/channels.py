@@ -30,13 +30,8 @@ class Channels:
         self._open: dict[int, socket.socket] = {}
         self.closed: Callable[[socket.socket], None] = lambda _channel: None
 
-    def listen(self, address: str) -> None:
-        """Accept channels at the socket ``address`` (its directory keeps strangers out)."""
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
-        directory, _, name = address.rpartition("/")
-        with short_path(directory) as place:  # a socket's address has at most 107 bytes, unix(7)
-            listener.bind(f"{place}/{name}")
-        listener.listen(8)
+    def serve(self, listener: socket.socket) -> None:
+        """Accept channels of sampands that come later."""
         self._loop.watch(listener.fileno(), READ, lambda _events: self._accept(listener))
 
     def _accept(self, listener: socket.socket) -> None:
@@ -45,11 +40,15 @@ class Channels:
 
     def add(self, channel: socket.socket) -> None:
         """Serve ``channel``, greeting it first."""
+        self.resume(channel)
+        self._greet(channel)
+
+    def resume(self, channel: socket.socket) -> None:
+        """Serve ``channel``, which was greeted before."""
         channel.setblocking(False)
         channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         self._open[channel.fileno()] = channel
         self._loop.watch(channel.fileno(), READ, lambda _events: self._receive(channel))
-        self._greet(channel)
 
     def send(self, channel: socket.socket, message: Message, descriptors: list[int] | None = None) -> None:
         """Send, or drop a channel that is gone or does not read."""
@@ -84,6 +83,16 @@ class Channels:
             self.drop(channel)
             return
         self._handle(*received, channel)
+
+
+def listen(address: str) -> socket.socket:
+    """Listen at ``address`` for channels (its directory keeps strangers out)."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    directory, _, name = address.rpartition("/")
+    with short_path(directory) as place:  # a socket's address has at most 107 bytes, unix(7)
+        listener.bind(f"{place}/{name}")
+    listener.listen(8)
+    return listener
 
 
 @contextlib.contextmanager

@@ -38,23 +38,27 @@ def finish(run_dir: str, monitor: int | None = None) -> Record | None:
 
 
 def _is_of(run_dir: str, monitor: int) -> bool:
-    state = records.read(run_dir, records.STATE)
-    return state is not None and state["pid"] == monitor
+    return records.monitor_of(run_dir) == monitor
 
 
 def _end(run_dir: str) -> None:
-    state = records.read(run_dir, records.STATE)
-    if state is None:
+    monitor, group = records.monitor_of(run_dir), group_of(run_dir)
+    if monitor is None or group is None:
         return
-    group = cgroups.from_record(state["group"])
     oom = group.oom_kills() > 0
     group.kill()
-    records.write_once(run_dir, records.EXIT, _killed(run_dir, state, oom=oom))
+    records.write_once(run_dir, records.EXIT, _killed(run_dir, monitor, oom=oom))
     with contextlib.suppress(OSError):  # tried again when the record is taken
         group.remove()
 
 
-def _killed(run_dir: str, state: Record, *, oom: bool) -> Record:
+def group_of(run_dir: str) -> cgroups.Group | None:
+    """Return the container's control group; None if it was never made."""
+    record = records.read(run_dir, records.GROUP)
+    return cgroups.from_record(record) if record is not None else None
+
+
+def _killed(run_dir: str, monitor: int, *, oom: bool) -> Record:
     return {
         "code": KILLED,
         "signal": 9,
@@ -62,7 +66,7 @@ def _killed(run_dir: str, state: Record, *, oom: bool) -> Record:
         "started": records.started_ns(run_dir) > 0,
         "finished_ns": time.time_ns(),
         "step": "",
-        "error": f"its monitor (pid {state['pid']}) died, and the container with it",
+        "error": f"its monitor (pid {monitor}) died, and the container with it",
     }
 
 
@@ -73,9 +77,8 @@ def clear(run_dir: str) -> None:
         BlockingIOError: it has a monitor, or somebody is just ending it.
     """
     with _holding(run_dir):
-        state = records.read(run_dir, records.STATE)
-        if state is not None:
-            group = cgroups.from_record(state["group"])
+        group = group_of(run_dir)
+        if group is not None:
             group.kill()
             group.remove()
         records.remove(run_dir)

@@ -1,6 +1,6 @@
 """A handle on the monitor of one running container, for sampand.
 
-Life.   hello → started | exit.  A channel that ends before the exit was told is opened anew if the monitor lives; if it
+Life.   taken → started | exit.  A channel that ends before the exit was told is opened anew if the monitor lives; if it
         died, its container is ended and that is the exit. So `Monitor.exit` is always done one day.
 Errors. StartFailed: a program never ran.  MonitorGone: the container is not running any more.
 """
@@ -18,10 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from sampan.linux import process
-from sampan.runtime import cgroups, guard, records, wire
+from sampan.runtime import guard, records, wire
 from sampan.runtime.channels import short_path
+from sampan.runtime.keeper import Head
 from sampan.runtime.records import Record
+from sampan.runtime.unborn import STANDARD
 from sampan.runtime.wire import Message
 
 ADOPT_WAIT_S: Final = 10.0  # a monitor that has its lock listens within milliseconds
@@ -161,13 +165,22 @@ def exit_of(record: Record) -> Exit:
     )  # fmt: skip
 
 
+@dataclass(slots=True)
+class Order:
+    """What a monitor is told to run: the request, and named descriptors for it, for it and init, for init."""
+
+    request: Message = field(default_factory=dict)
+    own: dict[str, int] = field(default_factory=dict)
+    shared: dict[str, int] = field(default_factory=dict)
+    given: dict[str, int] = field(default_factory=dict)
+
+
 class Monitor:
     """A handle on the monitor of one running container.
 
     Attributes:
         pid, init_pid: of the monitor and of the container's first process, in the host's pid namespace.
-        taken: whether the launch was read, and what it carries perhaps used.
-        hello: done once the monitor has taken the container on.
+        taken: done once the monitor has taken the container on.
         exit: done when the container has ended, whatever happens to its monitor.
         execs: exec sessions by id.
     """
@@ -176,16 +189,16 @@ class Monitor:
         self.id = container_id
         self.run_dir = run_dir
         self.pid = 0
-        self.taken = False
         self.init_pid = 0
         self.started_at_ns = 0
         self.terminal = False
+        self._launching = False
         self.execs: dict[str, ExecState] = {}
         loop = asyncio.get_running_loop()
         self.exit: asyncio.Future[Exit] = loop.create_future()
         self._loop = loop
         self._started: asyncio.Future[None] = loop.create_future()
-        self.hello: asyncio.Future[None] = loop.create_future()
+        self.taken: asyncio.Future[None] = loop.create_future()
         self._exec_exits: dict[str, asyncio.Future[int]] = {}
         self._requests: dict[int, asyncio.Future[tuple[Message, list[int]]]] = {}
         self._sequence = 0
@@ -245,13 +258,11 @@ class Monitor:
             return
         match message["event"]:
             case "taken":
-                self.taken = True
+                self._know(message, descriptors)
             case "hello":
                 self._take_hello(message, descriptors)
             case "started":
-                self._take_state(message)
-                if not self._started.done():
-                    self._started.set_result(None)
+                self._take_start(message["started_ns"])
             case "exit":
                 self._end(message)
             case "exec-exit":
@@ -259,20 +270,28 @@ class Monitor:
             case "log":
                 self._take_mark(message, descriptors)
 
-    def _take_hello(self, message: Message, descriptors: list[int]) -> None:
+    def _know(self, message: Message, descriptors: list[int]) -> None:
+        """Learn who the monitor and the container's first process are."""
         self._drop_pidfd()
-        self.pid, self._pidfd = message["pid"], descriptors[0]
-        self._take_state(message)
+        self.pid, self.init_pid, self._pidfd = message["pid"], message["init"], descriptors[0]
+        if not self.taken.done():
+            self.taken.set_result(None)
+
+    def _take_hello(self, message: Message, descriptors: list[int]) -> None:
+        """Learn how things stand with a container that somebody else started."""
+        self._know(message, descriptors)
+        self.terminal = message["terminal"]
         for described in message["execs"]:
             self.execs[described["id"]] = ExecState(**described)
             if described["code"] is not None:
                 self._end_exec(described["id"], described["code"])
-        if not self.hello.done():
-            self.hello.set_result(None)
+        if message["started_ns"]:
+            self._take_start(message["started_ns"])
 
-    def _take_state(self, message: Message) -> None:
-        self.init_pid, self.started_at_ns = message["init"], message["started_ns"]
-        self.terminal = message["terminal"]
+    def _take_start(self, started_ns: int) -> None:
+        self.started_at_ns = started_ns
+        if not self._started.done():
+            self._started.set_result(None)
 
     def _end(self, record: Record) -> None:
         if not self.exit.done():
@@ -297,6 +316,9 @@ class Monitor:
         self._fail_requests()
         if self.exit.done():
             return
+        if self._launching and not self.taken.done():  # the socket in the run directory is still ours, too
+            self.taken.set_exception(MonitorGone("the monitor never began"))
+            return
         try:
             found = await reach(self.run_dir)
         except OSError as error:
@@ -307,8 +329,8 @@ class Monitor:
             self._open(found)
         elif found is not None:
             self._end(found)
-        elif not self.hello.done():
-            self.hello.set_exception(MonitorGone("the monitor never began"))
+        elif not self.taken.done():
+            self.taken.set_exception(MonitorGone("nothing is left of its run"))
         else:
             self._end(_gone("its run directory was removed"))
 
@@ -340,12 +362,23 @@ class Monitor:
             raise MonitorGone(answer["error"])
         return answer, received
 
-    async def send_launch(self, request: Message, descriptors: dict[str, int]) -> None:
+    async def send_launch(self, order: Order, berth: dict[str, int]) -> None:
         """Tell a waiting monitor what to run. Raises OSError: it is gone."""
-        message = request | {"fds": list(descriptors)}
+        self._launching = True
+        self.terminal = order.request["terminal"]
+        own = berth | order.own
+        head = Head(
+            order.request["run_dir"],
+            len(own),
+            len(order.shared),
+            standard=_is_standard(order.request["namespaces"]),
+            attached="attach" in order.request,
+        )
+        descriptors = own | order.shared | order.given
+        message = head.encode() + msgspec.json.encode(order.request | {"fds": list(descriptors)})
         while True:
             try:
-                wire.send(self._channel, message, list(descriptors.values()))
+                wire.send_bytes(self._channel, message, list(descriptors.values()))
             except BlockingIOError:
                 await asyncio.sleep(POLL_S)
             else:
@@ -358,14 +391,12 @@ class Monitor:
             MonitorGone: none ever had it, all is as it was before.
             TimeoutError: it has not even read the request.
         """
-        either: set[asyncio.Future[Any]] = {self.hello, self.exit}
+        either: set[asyncio.Future[Any]] = {self.taken, self.exit}
         done, _ = await asyncio.wait(either, timeout=TAKE_WAIT_S, return_when=asyncio.FIRST_COMPLETED)
-        if not done and not self.taken:
-            raise TimeoutError(f"monitor of {self.id[:12]}")
         if not done:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if self.hello.done():
-            self.hello.result()
+            raise TimeoutError(f"monitor of {self.id[:12]}")
+        if self.taken.done():
+            self.taken.result()
 
     async def ready(self) -> None:
         """Wait until the program was exec'd. Raises StartFailed."""
@@ -456,8 +487,8 @@ class Monitor:
         return await asyncio.to_thread(self._pids)
 
     def _pids(self) -> list[int]:
-        state = records.read(str(self.run_dir), records.STATE)
-        return cgroups.from_record(state["group"]).pids() if state is not None and state["group"] else []
+        group = guard.group_of(str(self.run_dir))
+        return group.pids() if group is not None else []
 
     async def follow(self) -> AsyncIterator[LogMark]:
         """Yield the log's present state, with its newest file, and then each change; ends with the container."""
@@ -496,6 +527,12 @@ class Monitor:
     def _tell(self, message: Message) -> None:
         with contextlib.suppress(OSError):  # a monitor that is gone needs to hear nothing
             wire.send(self._channel, message)
+
+
+def _is_standard(namespaces: list[dict[str, str]]) -> bool:
+    """Tell whether an init that waits has just these namespaces."""
+    kinds = {entry["type"] for entry in namespaces} - {"cgroup"}
+    return kinds == STANDARD and not any(entry.get("path") for entry in namespaces)
 
 
 def client_descriptors(attachment: Attachment, stack: contextlib.ExitStack) -> dict[str, int]:

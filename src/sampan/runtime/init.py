@@ -3,11 +3,10 @@
 It is forked by the monitor into the container's pid namespace and talks to it over ``status``, a channel that exec
 closes:
 
-    init → monitor   {"terminal": 1} + master               the pseudo terminal is made
+    monitor → init   the request as sampand wrote it        what to build, with its descriptors
+    init → monitor   {"streams": names} + descriptors       the monitor's ends of the pipes, or the terminal's two sides
                      {"failed": text, "step": …, "code": …} and exit
                      {"ready": 1}                           exec is next; the end of file without "failed": done
-    monitor → init   the job                                what to build, with its descriptors
-                     {"go": 1}                              the control group is entered: the program may come
 
 What it is doing it notes in a pipe that nobody reads, unless it dies of it.
 
@@ -27,7 +26,7 @@ from typing import Any, Final, NoReturn
 
 from sampan.linux import mount, path, process
 from sampan.linux.syscall import call
-from sampan.runtime import payload, wire
+from sampan.runtime import cgroups, payload, wire
 from sampan.runtime.payload import StartError
 from sampan.runtime.rootfs import Root
 from sampan.runtime.wire import Message
@@ -55,10 +54,11 @@ class Job:
         self.spec: Spec = json.loads(wire.read_file(descriptors["spec"]))
         self.root = descriptors["root"]
         self.run_dir: str = message["run_dir"]
-        self.cgroups: dict[str, str] = message["cgroups"]  # version 1 hierarchy → own directory
+        self.group = cgroups.from_record(message["cgroup"])
+        self.hierarchies: dict[str, str] = message["hierarchies"]  # of version 1 → own directory
         self.size: tuple[int, int] | None = message["size"]
+        self.open_stdin: bool = message["open_stdin"]
         self.trees = {int(name[5:]): fd for name, fd in descriptors.items() if name.startswith("tree:")}
-        self.stdio = [descriptors[name] for name in ("stdin", "stdout", "stderr") if name in descriptors]
         self.rights = payload.Rights()
         self.rights.available = message["available"]
         if "seccomp" in descriptors:
@@ -86,7 +86,7 @@ def main(status: socket.socket, notes: int, kinds: frozenset[str], joined: list[
             os._exit(1)  # the monitor is gone
         step = "bundle"
         message, descriptors = received
-        job = Job(message, dict(zip(message["fds"], descriptors, strict=True)))
+        job = Job(message, dict(zip(message["fds"][-len(descriptors) :], descriptors, strict=True)))
         for step, action in _steps(job, status):
             os.write(notes, step.encode() + b"\n")
             action()
@@ -103,15 +103,11 @@ def _steps(job: Job, status: socket.socket) -> list[tuple[str, Callable[[], None
     linux = spec.get("linux") or {}
     process_ = spec["process"]
     steps: list[tuple[str, Callable[[], None]]] = [
+        ("control group", lambda: _enter_group(job)),
         ("root", lambda: root.attach(job.run_dir)),
     ]
-    waiting = ("control group", lambda: _await_go(status))
     for index, entry in enumerate(spec.get("mounts") or []):
-        if entry.get("type") == "cgroup" and waiting not in steps:
-            steps.append(waiting)  # as late as can be: the monitor makes the group meanwhile
         steps.append((f"mount {entry['destination']}", _mounting(root, entry, index, job)))
-    if waiting not in steps:
-        steps.append(waiting)
     steps += [
         ("cgroup namespace", lambda: _enter_cgroup_namespace(linux)),
         ("devices", lambda: root.make_devices(linux.get("devices") or [])),
@@ -149,16 +145,30 @@ def _raise_loopback() -> None:
 
 
 def _stdio(job: Job, root: Root, status: socket.socket, *, terminal: bool) -> None:
+    """Make the program's standard streams and give the monitor its ends of them."""
     if not terminal:
-        payload.use_as_stdio(job.stdio[0], job.stdio[1], job.stdio[2])
+        _pipes(status, open_stdin=job.open_stdin)
         return
     master, slave = root.open_terminal()
     if job.size is not None:
         payload.set_window_size(slave, *job.size)
-    wire.send(status, {"terminal": 1}, [master])
+    wire.send(status, {"streams": ["master", "slave"]}, [master, slave])
     os.close(master)
     root.place_console(slave)
     payload.take_terminal(slave)
+
+
+def _pipes(status: socket.socket, *, open_stdin: bool) -> None:
+    ours: dict[str, int] = {}
+    ours["stdout"], stdout = os.pipe2(os.O_CLOEXEC)
+    ours["stderr"], stderr = os.pipe2(os.O_CLOEXEC)
+    stdin = 0  # leads nowhere, see `payload.drop_descriptors`
+    if open_stdin:
+        stdin, ours["stdin"] = os.pipe2(os.O_CLOEXEC)
+    wire.send(status, {"streams": list(ours)}, list(ours.values()))
+    payload.use_as_stdio(stdin, stdout, stderr)
+    for descriptor in (*ours.values(), stdout, stderr, *([stdin] if stdin else [])):
+        os.close(descriptor)
 
 
 def _sysctls(root: Root, linux: dict[str, Any]) -> None:
@@ -199,12 +209,12 @@ def _make_directory(root: Root, cwd: str) -> None:
 
 
 def _mounting(root: Root, entry: dict[str, Any], index: int, job: Job) -> Callable[[], None]:
-    return lambda: root.mount(entry, job.trees.get(index), job.cgroups)
+    return lambda: root.mount(entry, job.trees.get(index), job.hierarchies)
 
 
-def _await_go(status: socket.socket) -> None:
-    if wire.receive(status) is None:
-        os._exit(1)  # the monitor is gone: nothing may start without it
+def _enter_group(job: Job) -> None:
+    if job.hierarchies:  # else it was born there
+        job.group.enter()
 
 
 def _enter_cgroup_namespace(linux: dict[str, Any]) -> None:

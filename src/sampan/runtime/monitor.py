@@ -1,6 +1,6 @@
 """The monitor: one process for each running container, its parent, and the holder of all that must outlive sampand.
 
-Life.   born from the zygote with one request → takes the lock of the run directory → control group → init → *running*:
+Life.   it begins as a `sampan.runtime.keeper.Keeper`, which starts the container → the first thing that happens →
         streams, log, exec sessions, requests → init ends → exit record → clients get the rest → gone.
 Holds.  the root's descriptor (its last close may sync a whole file system, so it comes after the exit was told), the
         terminals, the pipes, the clients' connections.
@@ -11,36 +11,25 @@ Needs nobody: sampand may die and come back at any moment; what it must know is 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
 import sys
 import time
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING
 
-from sampan.linux import process
 from sampan.logs.writer import LogWriter, NullWriter
-from sampan.runtime import capabilities, cgroups, payload, records, wire
-from sampan.runtime.cgroups import Group, Layout
+from sampan.runtime import cgroups, payload, records, wire
 from sampan.runtime.channels import Channels
-from sampan.runtime.loop import READ, Loop
+from sampan.runtime.loop import READ
 from sampan.runtime.payload import FAILED, set_window_size
-from sampan.runtime.rootfs import open_peer
 from sampan.runtime.sessions import Sessions
 from sampan.runtime.streams import Sink, Streams
-from sampan.runtime.unborn import STANDARD, Unborn
 from sampan.runtime.wire import Message
 
-_INITS: Final = ("root", "spec", "seccomp")  # descriptors that go on to init, beside the trees
-_LOCK_POLL_S: Final = 0.001
-
-
-class Prepared:
-    """What the zygote found out once for all monitors."""
-
-    def __init__(self) -> None:
-        self.layout: Layout = cgroups.probe()
-        self.capabilities = capabilities.mask(capabilities.usable())
+if TYPE_CHECKING:
+    from sampan.runtime.keeper import Keeper
 
 
 def take_sink(wanted: Message, connection: int, early: int | None) -> Sink:
@@ -60,151 +49,91 @@ def take_sink(wanted: Message, connection: int, early: int | None) -> Sink:
 
 
 class Monitor:
-    """One container's monitor, in its own process."""
+    """One container's monitor, in its own process, from the first thing that happens on."""
 
-    def __init__(self, waiting: Waiting, request: Message, descriptors: dict[str, int]) -> None:
-        self._prepared = waiting.prepared
-        self._loop = waiting.loop
-        self._channel = waiting.channel
-        self._unborn = waiting.unborn
-        self._identity = waiting.identity
-        self._request = request
-        self._run_dir: str = request["run_dir"]
-        self._root = descriptors["root"]
-        self._lock = -1
-        self._group: Group | None = None
-        self._init = 0
-        self._status: socket.socket | None = None
+    def __init__(self, kept: Keeper) -> None:
+        """Take over from the keeper; what waits at its descriptors is heard in the loop's next turn."""
+        request: Message = json.loads(kept.request)
+        named = dict(zip(request["fds"], kept.descriptors, strict=False))
+        self._id: str = request["id"]
+        self._run_dir = kept.run_dir
+        self._terminal: bool = request["terminal"]
+        self._open_stdin: bool = request["open_stdin"]
+        self._loop = kept.loop
+        self._lock = named["held"]
+        self._init = kept.init
+        self._notes = kept.notes
+        self._root = named["root"]
+        self._snapshot = named.get("lock", -1)
+        self._group = cgroups.from_record(request["cgroup"])
+        self._step = kept.step
+        self._failure: Message | None = None
+        self._ready = kept.ready
+        self._started_ns = kept.started_ns
+        self._exit: Message | None = None
         self._master = -1
         self._slave = -1
-        self._failure: Message | None = None
-        self._step = ""
-        self._notes = -1
-        self._ready = False
-        self._exit: Message | None = None
         self._followers: dict[int, _Follower] = {}
-        self._log = _open_log(request["log"])
-        self._streams = Streams(
+        self._log = _open_log(request["log"], named.get("log", -1))
+        self._streams = self._make_streams(request)
+        self._clients = [
+            take_sink(wanted, named[f"attach:{number}"], named.get(f"early:{number}"))
+            for number, wanted in enumerate(request.get("attach") or ())
+        ]
+        self._channels = self._make_channels(kept.channel, named["control"])
+        self._sessions = Sessions(self._loop, self._channels)
+        self._sessions.take(_rights(request, named), self._root, self._group, named.get("cgroup"))
+        self._status = kept.status
+        if self._status is not None:
+            self._loop.watch(self._status.fileno(), READ, self._init_spoke)
+        if self._init:
+            self._loop.on_exit(self._init, self.init_ended)
+        if kept.streams:
+            self._take_streams(json.loads(kept.streams)["streams"], kept.stream_descriptors)
+
+    def _make_streams(self, request: Message) -> Streams:
+        streams = Streams(
             self._loop,
-            terminal=request["terminal"],
+            terminal=self._terminal,
             close_stdin_with_client=request["stdin_once"],
             log=None if isinstance(self._log, NullWriter) else self._log,
         )
-        self._streams.logged = self._tell_growth
+        streams.logged = self._tell_growth
         if isinstance(self._log, LogWriter):
             self._log.rotated = self._tell_rotation
-        self._streams.detached = lambda _sink: self._channels.tell({"event": "detached"})
-        self._channels = Channels(self._loop, self._handle, self._greet)
-        self._channels.closed = self._stop_following
-        self._sessions = Sessions(self._loop, self._channels)
-        self._started_ns = 0
-        self._descriptors = descriptors
+        streams.detached = lambda _sink: self._channels.tell({"event": "detached"})
+        return streams
 
-    def run(self) -> NoReturn:
-        """Start the container and see it through to its end."""
-        self._lock = self._take_lock()
-        try:
-            self._start()
-        except OSError as error:
-            self._give_up(error.strerror or str(error))
-        self._channels.listen(f"{self._run_dir}/{records.CONTROL}")
-        self._channels.add(self._channel)
-        self._loop.run()
-        os._exit(0)
-
-    def _take_lock(self) -> int:
-        """Take the container on; or leave, if sampand died and its successor has given this start up already."""
-        while records.exists(self._run_dir):
-            lock = records.acquire(self._run_dir)
-            if lock is not None:
-                return lock
-            time.sleep(_LOCK_POLL_S)  # the zygote just looks whether this was an earlier monitor's
-        os._exit(0)
+    def _make_channels(self, channel: socket.socket, control: int) -> Channels:
+        channels = Channels(self._loop, self._handle, self._greet)
+        channels.closed = self._stop_following
+        channels.resume(channel)
+        channels.serve(socket.socket(fileno=control))
+        return channels
 
     # The start
 
-    def _start(self) -> None:
-        """Tell init what to build and make its control group meanwhile; then let it go on."""
-        layout, wanted = self._prepared.layout, self._request["cgroup"]
-        self._step = "control group"
-        group = cgroups.plan(layout, wanted["path"])
-        self._group = group
-        if layout.unified:  # init is born in its group, which then must be there
-            self._make_group(group)
-        self._step = "namespaces"
-        unborn = self._get_init(group)
-        self._init, self._notes = unborn.pid, unborn.notes
-        self._tell_init(unborn, group)
-        if not layout.unified:
-            self._step = "control group"
-            self._make_group(group)
-            group.attach(self._init)
-        self._status = unborn.let_go()
-        self._loop.watch(self._status.fileno(), READ, self._init_spoke)
-        self._loop.on_exit(self._init, self._init_ended)
+    def _take_streams(self, names: list[str], descriptors: list[int]) -> None:
+        """Own our ends of the program's streams: pipes, or the two sides of its terminal."""
+        for name, descriptor in zip(names, descriptors, strict=True):
+            match name:
+                case "stdin":
+                    self._streams.set_stdin(descriptor)
+                case "master":
+                    self._master = descriptor
+                    self._streams.add_output(descriptor, "stdout")
+                    if self._open_stdin:
+                        self._streams.set_stdin(descriptor)
+                case "slave":
+                    self._slave = descriptor  # while it is open, a program that closes its own does not end our reading
+                case _:
+                    self._streams.add_output(descriptor, name)
+        self._attach_clients()
 
-    def _make_group(self, group: Group) -> None:
-        wanted = self._request["cgroup"]
-        cgroups.create(self._prepared.layout, group, wanted["path"], wanted["resources"])
-        self._write_state()
-
-    def _get_init(self, group: Group) -> Unborn:
-        """Return the init that waits, if it has the right namespaces, or one made for this container."""
-        wanted = [entry for entry in self._request["namespaces"] if entry["type"] != "cgroup"]
-        kinds = frozenset(entry["type"] for entry in wanted if not entry.get("path"))
-        joined = {e["type"]: os.open(e["path"], os.O_RDONLY | os.O_CLOEXEC) for e in wanted if e.get("path")}
-        if self._unborn is not None and self._unborn.suits(kinds, joined):
-            return self._unborn
-        if self._unborn is not None:
-            self._unborn.discard()
-        cgroup = group.descriptor() if self._prepared.layout.unified else None
-        unborn = Unborn(kinds, joined, cgroup)
-        for descriptor in (*joined.values(), *([cgroup] if cgroup is not None else [])):
-            os.close(descriptor)
-        return unborn
-
-    def _tell_init(self, unborn: Unborn, group: Group) -> None:
-        layout, own = self._prepared.layout, self._descriptors
-        carried = {
-            name: fd for name, fd in own.items() if name in ("root", "spec", "seccomp") or name.startswith("tree:")
-        }
-        stdio = self._make_pipes()
-        job = {
-            "run_dir": self._run_dir,
-            "cgroups": {} if layout.unified else layout.own_directories(group),
-            "size": self._request["size"],
-            "available": self._prepared.capabilities,
-            "seccomp_flags": self._request["seccomp_flags"],
-        }
-        unborn.tell(job, carried | stdio)
-        for name, descriptor in (carried | stdio).items():
-            if name.startswith("tree:") or name == "spec" or name in stdio:
-                os.close(descriptor)
-        rights = payload.Rights()
-        rights.available = self._prepared.capabilities
-        if "seccomp" in own:
-            rights.seccomp, rights.seccomp_flags = wire.read_file(own["seccomp"]), job["seccomp_flags"]
-        self._sessions.take(rights, self._root, group, unified=layout.unified)
-
-    def _make_pipes(self) -> dict[str, int]:
-        """Make the standard streams of a program without a terminal and attach the first clients.
-
-        Returns the program's ends by name.
-        """
-        theirs: dict[str, int] = {}
-        if not self._request["terminal"]:
-            for name in ("stdout", "stderr"):
-                ours, theirs[name] = os.pipe2(os.O_CLOEXEC)
-                self._streams.add_output(ours, name)
-            if self._request["open_stdin"]:
-                theirs["stdin"], ours = os.pipe2(os.O_CLOEXEC)
-                self._streams.set_stdin(ours)
-            else:
-                theirs["stdin"] = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-        for number, wanted in enumerate(self._request.get("attach") or ()):
-            early = self._descriptors.get(f"early:{number}")
-            self._streams.attach(take_sink(wanted, self._descriptors[f"attach:{number}"], early))
-        return theirs
+    def _attach_clients(self) -> None:
+        """Attach the clients that came with the launch."""
+        while self._clients:
+            self._streams.attach(self._clients.pop(0))
 
     def _init_spoke(self, _events: int) -> None:
         self._hear_init()
@@ -224,46 +153,36 @@ class Monitor:
             if self._ready and self._failure is None:
                 self._started()
             return False
-        message, descriptors = received
-        if "terminal" in message:
-            self._own_terminal(descriptors[0])
-        if "ready" in message:
-            self._ready = True
-        if "failed" in message:
-            self._failure = message
+        self.hear(*received)
         return True
 
-    def _own_terminal(self, master: int) -> None:
-        self._master = master
-        self._slave = open_peer(master)  # while it is open, a program that closes its own does not end our reading
-        self._streams.add_output(master, "stdout")
-        if self._request["open_stdin"]:
-            self._streams.set_stdin(master)
+    def hear(self, message: Message, descriptors: list[int] | None = None) -> None:
+        """Take one message of init's."""
+        if "streams" in message:
+            self._take_streams(message["streams"], descriptors or [])
+        self._ready = self._ready or "ready" in message
+        if "failed" in message:
+            self._failure = message
 
     def _started(self) -> None:
         self._started_ns = time.time_ns()
         os.close(self._notes)
         records.mark_started(self._run_dir, self._started_ns)
-        self._channels.tell(self._state("started"))
+        self._channels.tell({"event": "started", "started_ns": self._started_ns})
 
-    def _write_state(self) -> None:
-        group = self._group.record() if self._group is not None else None
-        records.write(self._run_dir, records.STATE, {**self._identity, "group": group})
-
-    def _state(self, event: str) -> Message:
+    def _state(self) -> Message:
         return {
-            "event": event,
+            "pid": os.getpid(),
             "init": self._init,
             "started_ns": self._started_ns,
-            "terminal": self._request["terminal"],
-            "generation": self._log.generation,
-            "size": self._log.size,
+            "terminal": self._terminal,
             "execs": self._sessions.describe(),
         }
 
     # The end
 
-    def _init_ended(self, _pid: int, status: int) -> None:
+    def init_ended(self, _pid: int, status: int) -> None:
+        """The container's first process was reaped."""
         while self._hear_init():  # what it said last may not have been read
             pass
         if self._slave >= 0:
@@ -285,7 +204,7 @@ class Monitor:
             record["step"] = os.read(self._notes, 65536).decode().rstrip("\n").rpartition("\n")[2]
         self._end(record)
 
-    def _give_up(self, error: str) -> None:
+    def give_up(self, error: str) -> None:
         """The container could not even be forked."""
         if self._init:
             with contextlib.suppress(ProcessLookupError):
@@ -297,9 +216,9 @@ class Monitor:
 
     def _end(self, record: Message) -> None:
         """Tell the exit, then clean up, then stay until every client has what is its."""
-        if self._group is not None:
-            record["oom"] = self._group.oom_kills() > 0
-            self._kill_group(self._group)
+        record["oom"] = self._group.oom_kills() > 0
+        self._kill_group()
+        self._attach_clients()  # where the program never had streams
         self._streams.idle = self._loop.stop
         self._streams.finish()
         self._log.close()
@@ -308,33 +227,30 @@ class Monitor:
         try:
             records.write_once(self._run_dir, records.EXIT, record)
         except OSError as error:  # a full file system: whoever listens knows; who comes later finds a dead monitor
-            print(f"sampan: container {self._request['id']}: exit record: {error}", file=sys.stderr, flush=True)
-        if self._group is not None:
-            with contextlib.suppress(OSError):  # sampand tries again when it takes the record
-                self._group.remove()
+            print(f"sampan: container {self._id}: exit record: {error}", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # sampand tries again when it takes the record
+            self._group.remove()
         os.close(self._lock)  # nothing is left to watch over; a next start need not wait for slow clients of this one
         os.close(self._root)
-        if "lock" in self._descriptors:
-            os.close(self._descriptors["lock"])  # now, and not before, the root may be mounted again
+        if self._snapshot >= 0:
+            os.close(self._snapshot)  # now, and not before, the root may be mounted again
 
-    def _kill_group(self, group: Group) -> None:
+    def _kill_group(self) -> None:
         """Kill what the first process left: nothing where it had a pid namespace, much perhaps where it had none."""
         try:
-            group.kill()
+            self._group.kill()
         except TimeoutError as error:
-            print(f"sampan: container {self._request['id']}: {error}", file=sys.stderr, flush=True)
+            print(f"sampan: container {self._id}: {error}", file=sys.stderr, flush=True)
 
     # Requests
 
     def _greet(self, channel: socket.socket) -> None:
-        """Say who this is, with a pidfd of our own: no pid can be mistaken."""
+        """Say who this is and how things stand, with a pidfd of our own: no pid can be mistaken."""
         pidfd = os.pidfd_open(os.getpid())
         try:
-            self._channels.send(channel, self._state("hello") | {"pid": os.getpid()}, [pidfd])
+            self._channels.send(channel, {"event": "hello", **self._state()}, [pidfd])
         finally:
             os.close(pidfd)
-        if self._started_ns:
-            self._channels.send(channel, self._state("started"))
         if self._exit is not None:
             self._channels.send(channel, {"event": "exit", **self._exit})
 
@@ -434,39 +350,16 @@ class _Follower:
         self.missed = False  # the log grew since
 
 
-def _open_log(wanted: Message) -> LogWriter | NullWriter:
+def _open_log(wanted: Message, descriptor: int) -> LogWriter | NullWriter:
     if wanted["driver"] == "none":
         return NullWriter()
-    return LogWriter(wanted["path"], wanted["max_size"], wanted["max_file"], attrs=wanted.get("attrs", "").encode())
+    attrs = wanted.get("attrs", "").encode()
+    return LogWriter(wanted["path"], wanted["max_size"], wanted["max_file"], attrs=attrs, descriptor=descriptor)
 
 
-class Waiting:
-    """What a monitor has before it knows its container."""
-
-    def __init__(self, prepared: Prepared, channel: socket.socket) -> None:
-        self.prepared = prepared
-        self.channel = channel
-        self.loop = Loop()
-        own = os.getpid()
-        self.identity = {"boot": process.boot_id(), "pid": own, "start_time": process.start_time(own)}
-        # On version 2 an init is born into its group: cheaper than to move it there, and not to be done ahead.
-        self.unborn = None if prepared.layout.unified else Unborn(STANDARD, {})
-
-
-def main(prepared: Prepared, channel: socket.socket) -> NoReturn:
-    """Be a monitor, in the process that the zygote forked: wait on ``channel`` for the container to run."""
-    process.set_name("sampan-spare")
-    os.setsid()
-    process.set_subreaper()
-    try:
-        waiting = Waiting(prepared, channel)
-        received = wire.receive(channel)
-        if received is None:
-            os._exit(0)  # sampand is gone
-        wire.send(channel, {"event": "taken"})
-        request, descriptors = received
-        process.set_name(f"sampan-mon {request['id'][:4]}")
-        Monitor(waiting, request, dict(zip(request["fds"], descriptors, strict=True))).run()
-    except BaseException as error:  # noqa: BLE001  (the zygote's own loop must never run on in this process)
-        print(f"sampan: monitor: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        os._exit(1)
+def _rights(request: Message, named: dict[str, int]) -> payload.Rights:
+    rights = payload.Rights()
+    rights.available = request["available"]
+    if "seccomp" in named:
+        rights.seccomp, rights.seccomp_flags = wire.read_file(named["seccomp"]), request["seccomp_flags"]
+    return rights

@@ -28,6 +28,7 @@ Process = dict[str, Any]
 NOT_FOUND: Final = 127  # exit code: there is no such program
 NOT_EXECUTABLE: Final = 126
 FAILED: Final = 128  # any other step of the start
+READY: Final = b'{"ready":1}'  # the message to the monitor right before exec
 
 # What zygote, monitors and init ignore: writes to nobody are errors, and only sampand's end ends a zygote.
 IGNORED: Final = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
@@ -271,7 +272,7 @@ def become_program(spec: Process, rights: Rights, root: int, status: socket.sock
     process.close_all_but([0, 1, 2, status.fileno()])
     _lock_down(spec, rights)
     enter_directory(spec.get("cwd") or "/")
-    wire.send(status, {"ready": 1})
+    wire.send_bytes(status, READY)
     _execute(spec, found)
 
 

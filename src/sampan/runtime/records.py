@@ -2,15 +2,19 @@
 
 ``<exec-root>/containers/<id>/``
 
-* ``lock``        made by sampand before it asks for a monitor; a monitor holds a POSIX lock on it as long as it lives.
-* ``state.json``  boot, pid and start time of the monitor, and the control group; written before init may go on.
-* ``started``     a link to nowhere whose text is the time at which the program ran, nanoseconds since the epoch.
-* ``control``     the monitor's listening socket.
+* ``group.json``  the control group; written by sampand before it is made.
+* ``lock``        made and locked by sampand, which hands the locked descriptor to the monitor: it is held until the
+                  container has ended, whoever dies.
+* ``monitor``     boot and pid of the monitor; written before init is told what to run.
+* ``started``     the time at which the program ran, nanoseconds since the epoch.
+* ``control``     the monitor's listening socket, made by sampand too.
 * ``exit.json``   how it ended. Written once, by the monitor or, where that died, by whoever noticed first.
 
-Life.   The lock decides.  A monitor that cannot have it, or finds it unlinked, starts nothing.  Whoever ends what a
-        dead monitor left holds it meanwhile and unlinks it at last, so that nothing new can begin.
-Source. fcntl_locking(2): the kernel drops the lock with the process; a forked child does not inherit it.
+``monitor`` and ``started`` are links to nowhere: their text is whole with one system call.
+
+Life.   The lock decides.  It goes with a launch, also while that waits in a socket, and the kernel drops it with the
+        last descriptor.  Whoever ends what a dead monitor left holds it meanwhile and unlinks it at last.
+Source. fcntl_locking(2), "Open file description locks".
 """
 
 from __future__ import annotations
@@ -19,34 +23,40 @@ import contextlib
 import fcntl
 import json
 import os
+import struct
 from typing import Any, Final
 
 LOCK: Final = "lock"
-STATE: Final = "state.json"
+GROUP: Final = "group.json"
 CONTROL: Final = "control"
 EXIT: Final = "exit.json"
+MONITOR: Final = "monitor"
 STARTED: Final = "started"
 
 Record = dict[str, Any]
+_WHOLE_FILE: Final = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)  # struct flock of 64-bit machines
 
 
-def create(run_dir: str) -> None:
-    """Make the run directory with a free lock. Raises FileExistsError: there is one, to be adopted first."""
+def create(run_dir: str) -> int:
+    """Make the run directory and return its lock, held. Raises FileExistsError: there is one, to be adopted first."""
     os.makedirs(run_dir, 0o700)
-    os.close(os.open(f"{run_dir}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    try:
+        descriptor = os.open(f"{run_dir}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError:  # a full file system
+        os.rmdir(run_dir)
+        raise
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _WHOLE_FILE)
+    return descriptor
 
 
 def acquire(run_dir: str) -> int | None:
-    """Take the lock and return its descriptor; None if someone else has it or it is gone.
-
-    The lock belongs to the process and is lost when *any* descriptor of the file is closed: keep just one.
-    """
+    """Take the lock and return its descriptor; None if someone else has it or it is gone."""
     try:
         descriptor = os.open(f"{run_dir}/{LOCK}", os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _WHOLE_FILE)
     except (BlockingIOError, PermissionError):
         os.close(descriptor)
         return None
@@ -54,6 +64,19 @@ def acquire(run_dir: str) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def sign(run_dir: str, boot: str, pid: int) -> None:
+    """Record the monitor. Raises OSError: the file system is full."""
+    os.symlink(f"{boot} {pid}", f"{run_dir}/{MONITOR}")
+
+
+def monitor_of(run_dir: str) -> int | None:
+    """Return the pid of the monitor, living or dead; None if there never was one."""
+    try:
+        return int(os.readlink(f"{run_dir}/{MONITOR}").split(" ")[1])
+    except FileNotFoundError:
+        return None
 
 
 def exists(run_dir: str) -> bool:
@@ -96,7 +119,7 @@ def write_once(run_dir: str, name: str, record: Record) -> bool:
 
 
 def mark_started(run_dir: str, time_ns: int) -> None:
-    """Record that the program ran: a symbolic link, because it is whole with one system call."""
+    """Record that the program ran."""
     os.symlink(str(time_ns), f"{run_dir}/{STARTED}")
 
 

@@ -62,11 +62,15 @@ class Sessions:
         self._rights = payload.Rights()
         self._root = -1
         self._group: Group | None = None
-        self._unified = False
+        self._birthplace: int | None = None
 
-    def take(self, rights: payload.Rights, root: int, group: Group, *, unified: bool) -> None:
-        """Learn what every session of this container gets."""
-        self._rights, self._root, self._group, self._unified = rights, root, group, unified
+    def take(self, rights: payload.Rights, root: int, group: Group, birthplace: int | None) -> None:
+        """Learn what every session of this container gets.
+
+        Args:
+            birthplace: descriptor of the group's directory, where there is nothing but version 2.
+        """
+        self._rights, self._root, self._group, self._birthplace = rights, root, group, birthplace
 
     def describe(self) -> list[Message]:
         """Describe every session that began, ended ones too."""
@@ -103,20 +107,13 @@ class Sessions:
                 stack.callback(os.close, descriptor)
             pidfd = os.pidfd_open(init)
             stack.callback(os.close, pidfd)
-            cgroup = self._group.descriptor() if self._unified and self._group is not None else None
-            if cgroup is not None:
-                stack.callback(os.close, cgroup)
             status, theirs = wire.pair()
             stack.enter_context(theirs)
-            session.pid = process.clone3(cgroup=cgroup)
+            session.pid = process.clone3(cgroup=self._birthplace)
             if not session.pid:
                 status.close()
                 self._be(request, pidfd, stdio, theirs)
         self._watch(session, status, ours)
-        if cgroup is None and self._group is not None:
-            self._group.attach(session.pid)
-        with contextlib.suppress(BrokenPipeError):  # it has failed already, and said why
-            wire.send(status, {"go": 1})
 
     def _watch(self, session: Session, status: socket.socket, ours: list[tuple[int, str]]) -> None:
         for descriptor, name in ours:
@@ -137,13 +134,13 @@ class Sessions:
             process.set_dumpable(on=False)
             payload.drop_descriptors([self._root, init, status.fileno(), *stdio])
             os.setsid()
+            if self._birthplace is None and self._group is not None:
+                self._group.enter()
             process.setns(init, _NAMESPACES)
             if spec.get("terminal"):
                 _take_terminal(Root(self._root), status, request.get("size"))
             else:
                 payload.use_as_stdio(stdio[0], stdio[1], stdio[2])
-            if wire.receive(status) is None:
-                os._exit(1)  # the monitor is gone: nothing may start without it
             payload.become_program(spec, self._rights, self._root, status)
         except Exception as error:  # noqa: BLE001  (a bug of ours must reach the monitor too: nobody else sees this process)
             payload.report(status, "exec", error)

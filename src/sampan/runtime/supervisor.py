@@ -26,7 +26,10 @@ import msgspec
 
 import sampan
 from sampan.linux import mount
-from sampan.runtime import guard, records, seccomp, wire, zygote
+from sampan.logs.writer import open_log
+from sampan.runtime import capabilities, cgroups, guard, seccomp, wire, zygote
+from sampan.runtime.berth import Berth
+from sampan.runtime.cgroups import Group
 from sampan.runtime.handle import (
     ADOPT_WAIT_S,
     POLL_S,
@@ -38,6 +41,7 @@ from sampan.runtime.handle import (
     LogMark,
     Monitor,
     MonitorGone,
+    Order,
     StartFailed,
     client_descriptors,
     exit_of,
@@ -109,6 +113,8 @@ class Supervisor:
         self._resting: asyncio.TimerHandle | None = None
         self._at_once = asyncio.Semaphore(AT_ONCE)
         self._filters: dict[bytes, bytes] = {}
+        self._layout = cgroups.probe()
+        self._available = capabilities.mask(capabilities.usable())
         self._closing = False
         self._starting = asyncio.Lock()
 
@@ -169,17 +175,15 @@ class Supervisor:
             if launch.lock >= 0:
                 stack.callback(os.close, launch.lock)
             stack.callback(os.close, launch.root)
+            berth = await asyncio.to_thread(self._berth, launch)
             try:
-                await asyncio.to_thread(records.create, str(launch.run_dir))
-            except OSError as error:  # above all that there is one: somebody's records are not ours to remove
-                raise StartFailed("run directory", error.strerror or str(error), 128) from error
-            try:
-                request, descriptors = await asyncio.to_thread(self._prepare, launch, stack)
+                order = await asyncio.to_thread(self._prepare, launch, berth.group, stack)
                 async with self._at_once:
-                    monitor = await self._ask_monitor(launch, request, descriptors)
+                    monitor = await self._ask_monitor(launch, order, berth)
             except (OSError, ValueError) as error:
-                await asyncio.to_thread(records.remove, str(launch.run_dir))
-                raise StartFailed("prepare", getattr(error, "strerror", None) or str(error), 128) from error
+                berth.close()
+                await self.forget(launch.run_dir)
+                raise _failed("prepare", error) from error
         return await self._until_ready(monitor)
 
     async def _until_ready(self, monitor: Monitor) -> Monitor:
@@ -194,30 +198,28 @@ class Supervisor:
         await self._keep_spare()
         return monitor
 
-    def _prepare(self, launch: Launch, stack: contextlib.ExitStack) -> tuple[Message, dict[str, int]]:
-        """Write the bundle and open on the host's side all that the container will see of it."""
+    def _berth(self, launch: Launch) -> Berth:
+        try:
+            return Berth(launch.run_dir, self._layout, launch.spec.get("linux") or {})
+        except FileExistsError as error:
+            raise _failed("run directory", error) from error
+        except OSError as error:
+            raise _failed("control group", error) from error
+
+    def _prepare(self, launch: Launch, group: Group, stack: contextlib.ExitStack) -> Order:
+        """Write the bundle, open all that the container will see of the host, and say what is to be run."""
         launch.bundle.mkdir(mode=0o700, parents=True, exist_ok=True)
         (launch.bundle / "config.json").write_bytes(msgspec.json.encode(launch.spec))
-        descriptors = {"root": launch.root, "spec": wire.memory_file(_without_seccomp(launch.spec))}
-        stack.callback(os.close, descriptors["spec"])
-        if launch.lock >= 0:
-            descriptors["lock"] = launch.lock
-        for index, entry in enumerate(launch.spec.get("mounts") or []):
-            options = entry.get("options") or []
-            if entry.get("type") == "bind" or "bind" in options or "rbind" in options:
-                tree = mount.open_tree(entry["source"], recursive="bind" not in options)
-                descriptors[f"tree:{index}"] = tree
-                stack.callback(os.close, tree)
         linux = launch.spec.get("linux") or {}
         program = self._filter(linux.get("seccomp"))
-        if program:
-            descriptors["seccomp"] = wire.memory_file(program)
-            stack.callback(os.close, descriptors["seccomp"])
+        order = self._open(launch, program, stack)
         request: Message = {
             "seccomp_flags": seccomp.filter_flags(linux["seccomp"]) if program else 0,
+            "available": self._available,
             "id": launch.id,
             "run_dir": str(launch.run_dir),
-            "cgroup": {"path": linux["cgroupsPath"], "resources": linux.get("resources") or {}},
+            "cgroup": group.record(),
+            "hierarchies": {} if self._layout.unified else self._layout.own_directories(group),
             "namespaces": linux.get("namespaces") or [],
             "log": msgspec.to_builtins(launch.log),
             "terminal": bool(launch.spec["process"].get("terminal")),
@@ -229,8 +231,30 @@ class Supervisor:
             request.setdefault("attach", []).append(attachment.message())
             stack.enter_context(attachment.socket)
             for name, descriptor in client_descriptors(attachment, stack).items():
-                descriptors[f"{name}:{number}"] = descriptor
-        return request, descriptors
+                order.own[f"{name}:{number}"] = descriptor
+        order.request = request
+        return order
+
+    def _open(self, launch: Launch, program: bytes, stack: contextlib.ExitStack) -> Order:
+        """Open what goes with a launch; ``stack`` closes it."""
+        order = Order()
+        if launch.lock >= 0:
+            order.own["lock"] = launch.lock
+        if launch.log.driver != "none":
+            order.own["log"] = open_log(launch.log.path)
+            stack.callback(os.close, order.own["log"])
+        order.shared["root"] = launch.root
+        if program:
+            order.shared["seccomp"] = wire.memory_file(program)
+            stack.callback(os.close, order.shared["seccomp"])
+        order.given["spec"] = wire.memory_file(_without_seccomp(launch.spec))
+        stack.callback(os.close, order.given["spec"])
+        for index, entry in enumerate(launch.spec.get("mounts") or []):
+            options = entry.get("options") or []
+            if entry.get("type") == "bind" or "bind" in options or "rbind" in options:
+                tree = order.given[f"tree:{index}"] = mount.open_tree(entry["source"], recursive="bind" not in options)
+                stack.callback(os.close, tree)
+        return order
 
     def _filter(self, profile: dict[str, Any] | None) -> bytes:
         """Compile a seccomp profile, once for each."""
@@ -241,23 +265,24 @@ class Supervisor:
             self._filters[key] = seccomp.compile_filter(profile)
         return self._filters[key]
 
-    async def _ask_monitor(self, launch: Launch, request: Message, descriptors: dict[str, int]) -> Monitor:
-        """Tell a waiting monitor what to run. If it dies with the request unread, nothing is used up: ask another."""
-        for _attempt in range(_ATTEMPTS):
+    async def _ask_monitor(self, launch: Launch, order: Order, berth: Berth) -> Monitor:
+        """Tell a waiting monitor what to run. If it dies before it took that on, nothing is used up: ask another."""
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                berth = await asyncio.to_thread(self._berth, launch)
             monitor = Monitor(launch.id, launch.run_dir, await self._spare_channel())
             try:
-                await monitor.send_launch(request, descriptors)
+                await monitor.send_launch(order, berth.descriptors)
                 await monitor.taken_on()
             except (MonitorGone, BrokenPipeError, ConnectionResetError, TimeoutError) as error:
                 monitor.close()
                 if isinstance(error, TimeoutError):
                     self._replace_zygote()
-                await self.forget(launch.run_dir)
-                if monitor.taken:
-                    raise OSError(errno.ECHILD, "its monitor died while it was starting") from None
-                await asyncio.to_thread(records.create, str(launch.run_dir))
             else:
                 return monitor
+            finally:
+                berth.close()
+            await self.forget(launch.run_dir)
         raise OSError(errno.ECHILD, f"{_ATTEMPTS} monitors died while starting this container; see sampand's log")
 
     async def _spare_channel(self) -> socket.socket:
@@ -349,6 +374,10 @@ class Supervisor:
                 await asyncio.sleep(POLL_S)
             else:
                 return
+
+
+def _failed(step: str, error: OSError | ValueError) -> StartFailed:
+    return StartFailed(step, getattr(error, "strerror", None) or str(error), 128)
 
 
 def _spawn(command: list[str], channel: int) -> subprocess.Popen[bytes]:

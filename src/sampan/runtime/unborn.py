@@ -11,12 +11,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 from typing import Final
 
 from sampan.linux import process
 from sampan.runtime import init, wire
-from sampan.runtime.wire import Message
 
 STANDARD: Final = frozenset({"pid", "mount", "network", "ipc", "uts"})
 _OWN_PID_NAMESPACE: Final = "/proc/self/ns/pid"
@@ -70,14 +68,7 @@ class Unborn:
         process.setns(own, process.CLONE_NEWPID)
         os.close(own)
 
-    def tell(self, job: Message, descriptors: dict[str, int]) -> None:
-        """Tell it what to build. Should it have failed already, its message is on the way."""
+    def tell(self, request: bytes, descriptors: list[int]) -> None:
+        """Tell it what to build, in JSON. Should it have failed already, its message is on the way."""
         with contextlib.suppress(BrokenPipeError):
-            wire.send(self.status, job | {"fds": list(descriptors)}, list(descriptors.values()))
-
-    def let_go(self) -> socket.socket:
-        """Tell it that the control group is entered; return the channel, which does not block from here on."""
-        with contextlib.suppress(BrokenPipeError):
-            wire.send(self.status, {"go": 1})
-        self.status.setblocking(False)
-        return self.status
+            wire.send_bytes(self.status, request, descriptors)

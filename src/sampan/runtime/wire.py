@@ -32,7 +32,11 @@ def send(channel: socket.socket, message: Message, descriptors: list[int] | None
     Raises:
         OSError: the peer is gone (EPIPE), or its queue is full and the channel does not block (EAGAIN).
     """
-    payload = json.dumps(message, separators=(",", ":")).encode()
+    send_bytes(channel, json.dumps(message, separators=(",", ":")).encode(), descriptors)
+
+
+def send_bytes(channel: socket.socket, payload: bytes, descriptors: list[int] | None = None) -> None:
+    """Send one message that is encoded already, as `send` does."""
     if len(payload) > MAX_PACKET:
         file = memory_file(payload)
         try:
@@ -75,6 +79,17 @@ def receive(channel: socket.socket) -> tuple[Message, list[int]] | None:
         BlockingIOError: nothing is there and the channel does not block.
         ValueError: the packet is no JSON object.
     """
+    payload, descriptors = receive_bytes(channel)
+    if not payload:
+        return None
+    message = json.loads(payload)
+    if not isinstance(message, dict):
+        raise ValueError(f"not a message: {payload[:80]!r}")
+    return message, descriptors
+
+
+def receive_bytes(channel: socket.socket) -> tuple[bytes, list[int]]:
+    """Receive one message as it is encoded, and its descriptors; no bytes when the peer is gone."""
     try:
         payload, ancillary, _flags, _address = channel.recvmsg(MAX_PACKET, _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError:  # said once, if the peer left something unread, and before what the peer had sent
@@ -86,10 +101,7 @@ def receive(channel: socket.socket) -> tuple[Message, list[int]] | None:
     if not payload:
         for descriptor in descriptors:
             os.close(descriptor)
-        return None
+        return b"", []
     if payload == _IN_FILE:
         payload = read_file(descriptors.pop(0))
-    message = json.loads(payload)
-    if not isinstance(message, dict):
-        raise ValueError(f"not a message: {payload[:80]!r}")
-    return message, list(descriptors)
+    return payload, list(descriptors)

@@ -20,7 +20,7 @@ import sys
 from typing import Final
 
 from sampan.linux import mount, process, syscall
-from sampan.runtime import cgroups, guard, monitor, payload, wire
+from sampan.runtime import cgroups, guard, keeper, payload, wire
 from sampan.runtime.loop import READ, Loop, hear_children
 
 _VIEW_MADE: Final = "--view-made"
@@ -88,8 +88,8 @@ class Zygote:
         _take_signals()
         self._loop = Loop()
         self._dynmods = -1
-        self._prepared = monitor.Prepared()
-        if not self._prepared.layout.unified:
+        self._prepared = keeper.Prepared()
+        if not self._prepared.unified:
             with contextlib.suppress(OSError):  # before Linux 6.0 attaching is just slower
                 self._dynmods = cgroups.favor_dynmods()
         _close_imports()
@@ -104,19 +104,19 @@ class Zygote:
         self._loop.run()
 
     def _receive(self) -> None:
-        received = wire.receive(self._channel)
-        if received is None:
+        payload, descriptors = wire.receive_bytes(self._channel)
+        if not payload:
             self._loop.forget(self._channel.fileno())
             self._channel.close()
             self._leave_when_idle()
             return
-        self._fork(received[1][0])
+        self._fork(descriptors[0])
 
     def _fork(self, channel: int) -> None:
         pid = process.clone3()  # what os.fork would do besides is for threads, and there are none
         if not pid:
             process.close_all_but([0, 1, 2, channel])
-            monitor.main(self._prepared, socket.socket(fileno=channel))
+            keeper.main(self._prepared, socket.socket(fileno=channel))
         os.close(channel)
         self._monitors.add(pid)
         self._loop.on_exit(pid, self._monitor_ended)

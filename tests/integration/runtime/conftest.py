@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import pytest
 
 from sampan.linux import mount
-from sampan.runtime import cgroups, records
+from sampan.runtime import cgroups, guard
 from sampan.runtime.capabilities import DEFAULT
 from sampan.runtime.supervisor import Attachment, ExecLaunch, Launch, LogConfig, Monitor, Supervisor
 from support.privileges import root_or_skip
@@ -125,21 +125,21 @@ class Runtime:
 
     def end(self, monitor: Monitor) -> Any:
         """Wait for the exit, clear the run directory, see that nothing is left."""
-        record = records.read(str(monitor.run_dir), records.STATE)
+        group = guard.group_of(str(monitor.run_dir))
         found = self.exit(monitor)
         self.run(self.supervisor.forget(monitor.run_dir))
         monitor.close()
         assert not monitor.run_dir.exists()
-        if record is not None:
-            assert not [path for path in record["group"]["paths"] if os.path.exists(path)]
+        if group is not None:
+            assert not [path for path in group.paths if os.path.exists(path)]
         return found
 
     def stop(self) -> None:
         """End what a failed test left, and the zygote."""
         for run_dir in (self.home / "run").glob("*"):
-            state = records.read(str(run_dir), records.STATE)
-            if state is not None:
-                cgroups.from_record(state["group"]).kill()
+            group = guard.group_of(str(run_dir))
+            if group is not None:
+                group.kill()
         zygote = self.supervisor.zygote_pid
         self.run(self.supervisor.close())
         self.loop.close()

@@ -3,13 +3,22 @@
 import os
 import signal
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from sampan.runtime import cgroups, limits
+
+ENTER = """
+import sys, time
 from sampan.runtime import cgroups
+cgroups.Group(sys.argv[1:], None).enter()
+print(1, flush=True)
+time.sleep(100)
+"""
 
 
 @pytest.fixture
@@ -29,10 +38,16 @@ def test_a_parent_that_its_maker_has_not_filled_yet(parent: str) -> None:
     assert (cpuset / "cpuset.cpus").read_text().strip() == ""
     path = f"{parent}/one"
     group = cgroups.plan(layout, path)
-    cgroups.create(layout, group, path, {})
-    program = subprocess.Popen(["sleep", "100"])
+    limits.create(layout, group, path, {})
+    command = (
+        "import sys, time; from sampan.runtime import cgroups; cgroups.Group(sys.argv[1:], None).enter(); print(1)"
+    )
+    program = subprocess.Popen(
+        [sys.executable, "-c", f"{command}; sys.stdout.flush(); time.sleep(100)", *group.paths], stdout=subprocess.PIPE
+    )
     try:
-        group.attach(program.pid)
+        assert program.stdout is not None
+        assert program.stdout.readline() == b"1\n"
         assert f":cpuset:{path}\n" in Path(f"/proc/{program.pid}/cgroup").read_text()
     finally:
         os.kill(program.pid, signal.SIGKILL)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sampan.linux import process
-from sampan.runtime import cgroups, guard, handle, records, supervisor
+from sampan.runtime import cgroups, guard, handle, records, supervisor, wire
 from sampan.runtime.supervisor import Exit, Monitor, MonitorGone, StartFailed, Supervisor
 
 from .conftest import Runtime, alive, read_until, wait_for
@@ -24,9 +24,9 @@ def is_ann(pid: int) -> bool:
 
 
 def group_of(monitor: Monitor) -> cgroups.Group:
-    state = records.read(str(monitor.run_dir), records.STATE)
-    assert state is not None
-    return cgroups.from_record(state["group"])
+    group = guard.group_of(str(monitor.run_dir))
+    assert group is not None
+    return group
 
 
 def forget_handles(runtime: Runtime) -> None:
@@ -134,7 +134,7 @@ def test_exit_while_sampand_is_away_is_found(runtime: Runtime) -> None:
 
 def test_sampand_dies_before_the_zygote_was_asked(runtime: Runtime) -> None:
     run_dir = runtime.home / "run" / "cut"
-    records.create(str(run_dir))
+    os.close(records.create(str(run_dir)))
     assert runtime.run(runtime.supervisor.adopt(run_dir)) is None
     runtime.run(runtime.supervisor.forget(run_dir))
     assert not run_dir.exists()
@@ -143,21 +143,25 @@ def test_sampand_dies_before_the_zygote_was_asked(runtime: Runtime) -> None:
 def test_a_monitor_that_comes_too_late_starts_nothing(runtime: Runtime) -> None:
     """sampand died with its request under way, and its successor has given the start up already."""
     run_dir = runtime.home / "run" / "late"
-    records.create(str(run_dir))
+    os.close(records.create(str(run_dir)))
     assert guard.finish(str(run_dir)) is None
     assert records.acquire(str(run_dir)) is None
 
 
-def test_a_lock_is_one_process_s(runtime: Runtime) -> None:
+def test_a_lock_lasts_as_long_as_its_descriptor_does_even_in_the_queue_of_a_socket(runtime: Runtime) -> None:
     run_dir = runtime.home / "run" / "lock"
-    records.create(str(run_dir))
-    held = records.acquire(str(run_dir))
-    assert held is not None
-    pid = os.fork()
-    if not pid:
-        os._exit(0 if records.acquire(str(run_dir)) is None else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    held = records.create(str(run_dir))
+    assert records.acquire(str(run_dir)) is None
+    ours, theirs = wire.pair()
+    wire.send(ours, {}, [held])
     os.close(held)
+    os.close(os.open(run_dir / records.LOCK, os.O_RDONLY))  # unlike a POSIX lock it does not go with any descriptor
+    assert records.acquire(str(run_dir)) is None
+    ours.close()
+    theirs.close()
+    again = records.acquire(str(run_dir))
+    assert again is not None
+    os.close(again)
     guard.clear(str(run_dir))
     assert not run_dir.exists()
     records.remove(str(run_dir))

@@ -1,0 +1,224 @@
+"""A monitor before its container does anything: it starts it, holds what must be held, and runs little code.
+
+Life.   forked, waits as ``sampan-spare`` → a launch comes → init is told → *keeping* → the first thing that happens
+        (output, a request, a client, the end) makes a `sampan.runtime.monitor.Monitor` of it, which takes over.
+Why.    Python writes to every object that it looks at, if only to its reference count, and each page written is a copy
+        of this process's own.  A container that just runs costs less than half of one that was ever asked something.
+Launch. One packet: a line for the keeper, `Head`, and the request as JSON, which goes on to init unread.  Of its
+        descriptors the first are the monitor's, the next are shared with init, the rest are init's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import time
+from typing import Final, NoReturn
+
+from sampan.linux import process
+from sampan.runtime import cgroups, records, wire
+from sampan.runtime.loop import READ, Loop
+from sampan.runtime.monitor import Monitor
+from sampan.runtime.payload import READY
+from sampan.runtime.unborn import STANDARD, Unborn
+
+# The first of a launch's descriptors: the listening socket, the held lock, and where there is nothing but version 2,
+# the group's directory.
+CONTROL: Final = 0
+HELD: Final = 1
+CGROUP: Final = 2
+
+
+class Head:
+    """What a keeper must know of a launch.
+
+    Attributes:
+        standard: whether the container wants just the namespaces that a waiting init has.
+        own, shared: how many descriptors are the monitor's alone, and how many init needs too.
+        attached: whether clients are attached from the beginning.
+    """
+
+    def __init__(self, run_dir: str, own: int, shared: int, *, standard: bool, attached: bool) -> None:
+        self.run_dir = run_dir
+        self.own = own
+        self.shared = shared
+        self.standard = standard
+        self.attached = attached
+
+    def encode(self) -> bytes:
+        """Return the line."""
+        return f"{self.standard:d} {self.own} {self.shared} {self.attached:d} {self.run_dir}\n".encode()
+
+    @classmethod
+    def decode(cls, line: bytes) -> Head:
+        """Read the line, without its end."""
+        standard, own, shared, attached, run_dir = line.split(b" ", 4)
+        return cls(run_dir.decode(), int(own), int(shared), standard=standard == b"1", attached=attached == b"1")
+
+
+class Prepared:
+    """What the zygote found out once for all monitors."""
+
+    def __init__(self) -> None:
+        self.unified = cgroups.probe().unified
+        self.boot = process.boot_id()
+
+
+class Keeper:
+    """One container's monitor until something happens.
+
+    Attributes:
+        request: the launch as JSON. descriptors: those of it that the monitor keeps.
+        streams, stream_descriptors: what init told of the program's streams, as JSON, and our ends of them.
+        ready: whether init was about to exec. started_ns: when it did, nanoseconds since the epoch; 0: not yet.
+        step: what is being done, for the error.
+    """
+
+    def __init__(self, prepared: Prepared, channel: socket.socket) -> None:
+        self.loop = Loop()
+        self.channel = channel
+        self._prepared = prepared
+        # On version 2 an init is born into its group: cheaper than to move it there, and not to be done ahead.
+        self._waiting = None if prepared.unified else Unborn(STANDARD, {})
+        self.run_dir = ""
+        self.request = b""
+        self.descriptors: list[int] = []
+        self.init = 0
+        self.status: socket.socket | None = None
+        self.notes = -1
+        self.streams = b""
+        self.stream_descriptors: list[int] = []
+        self.ready = False
+        self.started_ns = 0
+        self.step = ""
+
+    def run(self) -> NoReturn:
+        """Wait for a container, start it and see it through to its end."""
+        payload, descriptors = wire.receive_bytes(self.channel)
+        if not payload:
+            os._exit(0)  # sampand is gone
+        line, _, self.request = payload.partition(b"\n")
+        head = Head.decode(line)
+        self.run_dir = head.run_dir
+        process.set_name(f"sampan-mon {head.run_dir.rpartition('/')[2][:4]}")
+        try:
+            self._begin(head, descriptors)
+        except OSError as error:
+            self.descriptors = descriptors
+            Monitor(self).give_up(error.strerror or str(error))
+        else:
+            self._keep()
+            if head.attached:
+                self._wake()
+        self.loop.run()
+        os._exit(0)
+
+    def _begin(self, head: Head, descriptors: list[int]) -> None:
+        """Have an init with the right namespaces, tell it what to build, and say that the container has a monitor."""
+        self.step = "run directory"
+        records.sign(self.run_dir, self._prepared.boot, os.getpid())
+        self.step = "namespaces"
+        unborn = self._waiting if head.standard else None
+        if unborn is None:
+            unborn = self._make_init(descriptors[CGROUP] if self._prepared.unified else None)
+        self.init, self.notes, self.status = unborn.pid, unborn.notes, unborn.status
+        self._say_taken()
+        unborn.tell(self.request, descriptors[head.own :])
+        for descriptor in descriptors[head.own + head.shared :]:
+            os.close(descriptor)
+        self.descriptors = descriptors[: head.own + head.shared]
+        self.status.setblocking(False)
+
+    def _make_init(self, cgroup: int | None) -> Unborn:
+        """Fork an init for this container, in the place of the one that waits.
+
+        Args:
+            cgroup: the descriptor of its version 2 directory, where there is nothing but version 2.
+        """
+        if self._waiting is not None:
+            self._waiting.discard()
+        wanted = [entry for entry in json.loads(self.request)["namespaces"] if entry["type"] != "cgroup"]
+        kinds = frozenset(entry["type"] for entry in wanted if not entry.get("path"))
+        joined = {e["type"]: os.open(e["path"], os.O_RDONLY | os.O_CLOEXEC) for e in wanted if e.get("path")}
+        unborn = Unborn(kinds, joined, cgroup)
+        for descriptor in joined.values():
+            os.close(descriptor)
+        return unborn
+
+    def _say_taken(self) -> None:
+        """Say who this is, with a pidfd of our own: no pid can be mistaken."""
+        own = os.getpid()
+        pidfd = os.pidfd_open(own)
+        try:
+            self._say(b'{"event":"taken","pid":%d,"init":%d}' % (own, self.init), [pidfd])
+        finally:
+            os.close(pidfd)
+
+    def _say(self, message: bytes, descriptors: list[int] | None = None) -> None:
+        with contextlib.suppress(OSError):  # sampand is gone: the next one asks
+            wire.send_bytes(self.channel, message, descriptors)
+
+    # Keeping
+
+    def _keep(self) -> None:
+        assert self.status is not None
+        self.loop.watch(self.status.fileno(), READ, self._init_spoke)
+        self.loop.watch(self.channel.fileno(), READ, self._something_came)
+        self.loop.watch(self.descriptors[CONTROL], READ, self._something_came)
+        self.loop.on_exit(self.init, self._init_ended)
+
+    def _something_came(self, _events: int) -> None:
+        self._wake()
+
+    def _wake(self) -> Monitor:
+        """Something happened: have a monitor see to it. Its watches take the place of ours and find it still there."""
+        for descriptor in self.stream_descriptors:
+            self.loop.forget(descriptor)
+        return Monitor(self)
+
+    def _init_spoke(self, _events: int) -> None:
+        assert self.status is not None
+        try:
+            payload, descriptors = wire.receive_bytes(self.status)
+        except BlockingIOError:
+            return
+        if not payload:
+            self._init_closed()
+        elif descriptors:
+            self.streams, self.stream_descriptors = payload, descriptors
+            for descriptor in descriptors:
+                self.loop.watch(descriptor, READ, self._something_came)
+        elif payload == READY:
+            self.ready = True
+        else:
+            self._wake().hear(json.loads(payload))
+
+    def _init_closed(self) -> None:
+        """Init closed its channel: by exec, if it was ready; else it is about to be reaped."""
+        assert self.status is not None
+        self.loop.forget(self.status.fileno())
+        self.status.close()
+        self.status = None
+        if self.ready:
+            self.started_ns = time.time_ns()
+            os.close(self.notes)
+            records.mark_started(self.run_dir, self.started_ns)
+            self._say(b'{"event":"started","started_ns":%d}' % self.started_ns)
+
+    def _init_ended(self, pid: int, status: int) -> None:
+        self._wake().init_ended(pid, status)
+
+
+def main(prepared: Prepared, channel: socket.socket) -> NoReturn:
+    """Be a monitor, in the process that the zygote forked: wait on ``channel`` for the container to run."""
+    process.set_name("sampan-spare")
+    os.setsid()
+    process.set_subreaper()
+    try:
+        Keeper(prepared, channel).run()
+    except BaseException as error:  # noqa: BLE001  (the zygote's own loop must never run on in this process)
+        print(f"sampan: monitor: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        os._exit(1)
