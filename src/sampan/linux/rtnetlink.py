@@ -266,7 +266,9 @@ def set_link(
         inet6 = nested(socket.AF_INET6, [(_IFLA_INET6_ADDR_GEN_MODE, u8(_ADDR_GEN_NONE))])
         body += attribute(_IFLA_AF_SPEC, inet6)
     head = _IFINFO.pack(0, 0, index, IFF_UP if up else 0, 0 if up is None else IFF_UP)
-    return Message(_RTM_NEWLINK, NLM_F_ACK, head + body, f"change link {link}")
+    said = {"up": up, "MTU": mtu, "MAC": mac, "master": master, "name": name, "alias": alias}
+    text = ", ".join(f"{word} {value}" for word, value in said.items() if value not in (None, 0, "") or value is False)
+    return Message(_RTM_NEWLINK, NLM_F_ACK, head + body, f"set link {link}: {text}")
 
 
 def delete_link(link: int | str) -> Message:

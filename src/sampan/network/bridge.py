@@ -1,0 +1,225 @@
+"""The bridge of a network, which is a link of the host that containers are plugged into, and what routing it needs.
+
+Words.  *uplink*: a link of the host, no bridge of ours, through which others are reached. *ours*: made by Sampan; the
+        link's alias says so ("sampan network <id>"), so nothing else is ever deleted. *forwarding*: letting packets
+        that arrive on a link go on through another.
+Life.   ensure (when a network is made, and before containers are plugged) → remove. `ensure` looks first: what is
+        right is not touched, so calling it again is how anything is repaired.
+Cost.   ensure: 2 ms when the bridge is made, 0.4 ms when all is right. remove: 10 to 20 ms (RCU).
+Thread. These functions work in the network namespace of the calling thread, and are handed a door to the same one.
+
+What is set, and why:
+
+* the gateways' addresses, IPv6 without duplicate address detection: they are ours by construction;
+* a MAC address that follows from the gateway's (as those of containers do): it is the same after a crash or reboot, so
+  running containers go on; without one a bridge takes its ports' and changes it whenever a container comes or goes;
+* the uplink's MTU, unless an option says otherwise;
+* ``route_localnet``, for ports published on 127.0.0.1 (the firewall guards it), not on internal networks;
+* IPv4 forwarding on the bridge and the uplinks, never on all links; off on an internal network's bridge;
+* IPv6: off on the bridge of a network without. With, no router advertisements are listened to, and forwarding is on:
+  ``force_forwarding`` of the bridge and uplinks from Linux 6.17 on; before there is only the switch for all links. It
+  makes the kernel ignore router advertisements, so links that live on them are told to listen all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from errno import ENODEV
+from typing import Final
+
+from sampan.linux import sysctl
+from sampan.linux.netlink import Message, NetlinkError
+from sampan.linux.rtnetlink import (
+    IFF_LOOPBACK,
+    Address,
+    Link,
+    Rtnetlink,
+    delete_address,
+    new_address,
+    new_bridge,
+    set_link,
+)
+from sampan.network.errors import NetworkError
+from sampan.network.model import OPTION_MTU, Network
+
+PORTS: Final = 1023  # of a bridge: BR_MAX_PORTS less port 0 (net/bridge/br_private.h)
+DEFAULT_MTU: Final = 1500  # bytes; where there is no uplink
+IPV6_LEAST_MTU: Final = 1280  # bytes; the kernel takes IPv6 off a link with less (RFC 8200, 5)
+_SOMEWHERE: Final = ("1.1.1.1", "2606:4700:4700::1111")  # addresses that only a default route leads to; nothing is sent
+_SCOPE_GLOBAL: Final = 0
+
+
+class BridgeFull(NetworkError):
+    """The bridge has as many ports as a bridge can have."""
+
+    def __init__(self, bridge: str) -> None:
+        super().__init__(
+            f"bridge {bridge} is full: the kernel lets {PORTS} containers be connected to one bridge; "
+            "connect this one to another network"
+        )
+        self.bridge = bridge
+
+
+class NotABridge(NetworkError):
+    """A link of another kind has the bridge's name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"existing interface {name} is not a bridge")
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """A bridge that is as it should be."""
+
+    index: int
+    name: str
+    mtu: int  # bytes
+    changed: tuple[str, ...] = ()  # what `ensure` had to do, in words
+    forwarding: tuple[str, ...] = ()  # uplinks that IPv4 forwarding was off on until `ensure` switched it on
+    forwarding_ipv6: tuple[str, ...] = ()  # likewise; "all" where the kernel has but one switch
+
+
+def alias_of(network: Network) -> str:
+    """Return what marks a link of the host as made for ``network``."""
+    return f"sampan network {network.id}"
+
+
+def is_ours(link: Link) -> bool:
+    """Tell whether Sampan made this link, for whichever network."""
+    return link.alias.startswith("sampan ")
+
+
+def mac_from_ipv4(address: str) -> str:
+    """Return the MAC address that belongs to an IPv4 address, as in Docker: 02:42 and the address."""
+    return "02:42:" + bytes(int(part) for part in address.partition("/")[0].split(".")).hex(":")
+
+
+def uplink_mtu(host: Rtnetlink) -> int:
+    """Return the MTU towards the world: the least of IPv4's and IPv6's default routes."""
+    found = []
+    for address in _SOMEWHERE:
+        route = host.route_to(address)
+        link = host.link(route.index) if route and route.index else None
+        if route and link and not link.flags & IFF_LOOPBACK:
+            found.append(min(route.mtu or link.mtu, link.mtu))
+    return min(found, default=DEFAULT_MTU)
+
+
+def mtu_of(host: Rtnetlink, network: Network) -> int:
+    """Return the MTU that the network's links are to have."""
+    if network.options.get(OPTION_MTU):
+        return int(network.options[OPTION_MTU])
+    mtu = uplink_mtu(host)
+    return max(mtu, IPV6_LEAST_MTU) if network.ipv6 else mtu
+
+
+def gateways(network: Network) -> tuple[str, ...]:
+    """Return the addresses that the host has on the network, with prefixes."""
+    return tuple(f"{pool.gateway}/{pool.prefix}" for pool in network.ipv4 + network.ipv6 if pool.gateway)
+
+
+def ensure(host: Rtnetlink, network: Network) -> Bridge:
+    """Make the network's bridge, or what is missing of it.
+
+    Raises:
+        NotABridge: its name is taken by a link of another kind.
+        NetlinkError: the kernel refused, such as an address that another link of the host has.
+        OSError: a setting could not be written.
+    """
+    mtu = mtu_of(host, network)
+    changed = []
+    link = host.link(network.bridge)
+    if link is None:
+        host.apply(_making(network, mtu), f"network {network.name}")
+        changed.append(f"made {network.bridge}")
+        link = _found(host, network.bridge)
+    elif link.kind != "bridge":
+        raise NotABridge(link.name)
+    everyone = host.addresses()
+    repairs = _repairs(network, link, mtu, [one for one in everyone if one.index == link.index])
+    changed += _settings(network, link.name)
+    host.apply(repairs, f"network {network.name}: {link.name}")
+    changed += [message.what for message in repairs]
+    uplinks = [] if network.internal else _uplinks(host, everyone)
+    ipv4 = _forward_ipv4([one.name for one in uplinks]) if network.ipv4 else ()
+    ipv6 = _forward_ipv6(link.name, [one.name for one in uplinks]) if network.ipv6 and not network.internal else ()
+    changed += [f"forwarding on {name}" for name in ipv4] + [f"IPv6 forwarding on {name}" for name in ipv6]
+    return Bridge(link.index, link.name, mtu if is_ours(link) else link.mtu, tuple(changed), ipv4, ipv6)
+
+
+def remove(host: Rtnetlink, network: Network) -> bool:
+    """Delete the network's bridge if Sampan made it; tell whether it did."""
+    link = host.link(network.bridge)
+    return link is not None and link.alias == alias_of(network) and host.delete_link(link.index)
+
+
+def ours(host: Rtnetlink) -> dict[str, Link]:
+    """Return the bridges that Sampan made, by the id of their network."""
+    return {link.alias.rpartition(" ")[2]: link for link in host.links(kind="bridge") if is_ours(link)}
+
+
+def _found(host: Rtnetlink, name: str) -> Link:
+    link = host.link(name)
+    if link is None:
+        raise NetlinkError(ENODEV, f"find bridge {name}", "it was deleted while it was made")
+    return link
+
+
+def _making(network: Network, mtu: int) -> list[Message]:
+    gateway = next((pool.gateway for pool in network.ipv4 if pool.gateway), "")
+    mac = mac_from_ipv4(gateway) if gateway else "02:42:" + bytes.fromhex(network.id[:8]).hex(":")
+    return [new_bridge(network.bridge, mtu=mtu, mac=mac), set_link(network.bridge, alias=alias_of(network))]
+
+
+def _repairs(network: Network, link: Link, mtu: int, there: Iterable[Address]) -> list[Message]:
+    """Return the messages that make the bridge right. A bridge that isn't ours keeps its MTU and other addresses."""
+    wanted = gateways(network)
+    has = [one.interface for one in there if one.scope == _SCOPE_GLOBAL]
+    messages = []
+    if is_ours(link):
+        messages += [delete_address(link.index, one) for one in has if one not in wanted]
+        if link.mtu != mtu:
+            messages.append(set_link(link.index, mtu=mtu))
+    messages += [new_address(link.index, one) for one in wanted if one not in has]
+    if not link.up:
+        messages.append(set_link(link.index, up=True))
+    return messages
+
+
+def _settings(network: Network, name: str) -> list[str]:
+    """Set what belongs to the bridge itself; return what had to be."""
+    routed = "0" if network.internal else "1"
+    wanted = {f"ipv4/conf/{name}/forwarding": routed, f"ipv4/conf/{name}/route_localnet": routed}
+    if sysctl.exists(f"ipv6/conf/{name}"):
+        wanted[f"ipv6/conf/{name}/disable_ipv6"] = "0" if network.ipv6 else "1"
+        if network.ipv6:
+            wanted[f"ipv6/conf/{name}/accept_ra"] = "0"
+    return [f"{key} = {value}" for key, value in wanted.items() if sysctl.ensure(key, value)]
+
+
+def _uplinks(host: Rtnetlink, addresses: Iterable[Address]) -> list[Link]:
+    """Return the links with an address that are neither ours nor loopback. Asked for one by one: the host may have
+    a thousand links of containers, but few that have addresses.
+    """
+    found = [host.link(index) for index in sorted({one.index for one in addresses})]
+    return [link for link in found if link and not is_ours(link) and not link.flags & IFF_LOOPBACK]
+
+
+def _forward_ipv4(uplinks: Iterable[str]) -> tuple[str, ...]:
+    return tuple(name for name in uplinks if sysctl.ensure(f"ipv4/conf/{name}/forwarding", "1"))
+
+
+def _forward_ipv6(bridge: str, uplinks: list[str]) -> tuple[str, ...]:
+    if sysctl.read("ipv6/conf/all/forwarding") == "1":
+        return ()
+    names = [name for name in uplinks if sysctl.exists(f"ipv6/conf/{name}")]
+    if sysctl.exists("ipv6/conf/all/force_forwarding"):
+        changed = [name for name in [bridge, *names] if sysctl.ensure(f"ipv6/conf/{name}/force_forwarding", "1")]
+        return tuple(name for name in changed if name != bridge)
+    for name in names:
+        if sysctl.read(f"ipv6/conf/{name}/accept_ra") == "1":
+            sysctl.write(f"ipv6/conf/{name}/accept_ra", "2")
+    sysctl.write("ipv6/conf/all/forwarding", "1")
+    return ("all",)
