@@ -92,12 +92,12 @@ def check_link(text: str) -> str:
 
 def check_address(text: str) -> str:
     """An IP address, in its canonical form."""
-    import ipaddress
+    from sampan.cli.addresses import parse_ip
 
-    try:
-        return str(ipaddress.ip_address(text.strip()))
-    except ValueError:
-        raise ValueError(f"IP address is not correctly formatted: {text}") from None
+    address = parse_ip(text.strip())
+    if address is None:
+        raise ValueError(f"IP address is not correctly formatted: {text}")
+    return str(address)
 
 
 def check_domain(text: str) -> str:
@@ -197,9 +197,9 @@ def read_weight(text: str, before: list[Any] | None) -> list[Any]:
 
 def read_network(text: str, before: list[Any] | None) -> list[Any]:
     """A network's name, or ``name=…,alias=…,ip=…``."""
-    from sampan.cli.container_network import attachment
+    from sampan.cli.container_network import attachment, is_long
 
-    return [*(before or ()), {"name": text} if "=" not in text else attachment(text)]
+    return [*(before or ()), attachment(text) if is_long(text) else {"name": text}]
 
 
 def read_mount(text: str, before: list[Any] | None) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sampan.cli.kinds import integer
+from sampan.cli.references import HEX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 NOT_USER_DEFINED = frozenset(("default", "bridge", "host", "none", ""))
 _SINGLE = {"name": "name", "ip": "ip", "ip6": "ip6", "mac-address": "mac"}
+_MAC_FORMS = ((":", 2, (6, 8, 20)), ("-", 2, (6, 8, 20)), (".", 4, (3, 4, 10)))  # mark, digits, groups (net.ParseMAC)
 # (flag, key of an attachment, what the fault calls the flag's own kind)
 _CONFLICTS = (
     ("network-alias", "aliases", "per-network alias"),
@@ -23,12 +25,22 @@ _CONFLICTS = (
 )
 
 
+def is_long(text: str) -> bool:
+    """Whether a --network is ``key=value,…`` and not just a name: an = stands between two word characters somewhere."""
+    marks = (at for at, char in enumerate(text) if char == "=")
+    return any(_is_word(text[at - 1 : at]) and _is_word(text[at + 1 : at + 2]) for at in marks)
+
+
+def _is_word(char: str) -> bool:
+    return char == "_" or (char.isascii() and char.isalnum())
+
+
 def attachment(text: str) -> dict[str, Any]:
     """``name=…,alias=…,ip=…,driver-opt=k=v`` as a dict. Raises ValueError."""
-    import csv
+    from sampan.cli.csvtext import split_csv
 
     found: dict[str, Any] = {}
-    for field in next(csv.reader([text])):
+    for field in split_csv(text):
         key, separator, value = field.lower().partition("=")
         key, value = key.strip(), value.strip()
         if not separator or not key:
@@ -54,8 +66,8 @@ def attachment(text: str) -> dict[str, Any]:
 def _priority(value: str) -> int:
     try:
         return integer(value, "Atoi", base=10)
-    except ValueError:
-        raise ValueError(f"invalid gw-priority ({value}): invalid syntax") from None
+    except ValueError as error:
+        raise ValueError(f"invalid gw-priority ({value}): {str(error).rpartition(': ')[2]}") from None
 
 
 def user_defined(name: str) -> bool:
@@ -112,13 +124,25 @@ def _endpoint(network: dict[str, Any]) -> dict[str, Any]:
         check_mac(mac)
     wanted = (("IPv4Address", "ip"), ("IPv6Address", "ip6"), ("LinkLocalIPs", "link_local"))
     addresses = {name: network[key] for name, key in wanted if network.get(key)}
+    return endpoint_settings(
+        IPAMConfig=addresses or None,
+        Links=network.get("links"),
+        Aliases=network.get("aliases"),
+        MacAddress=mac,
+        DriverOpts=network.get("driver_opts"),
+        GwPriority=network.get("priority", 0),
+    )
+
+
+def endpoint_settings(**wishes: Any) -> dict[str, Any]:
+    """The API's EndpointSettings with `wishes` in it: all of its fields, as Docker's client sends them."""
     return {
-        "IPAMConfig": addresses or None,
-        "Links": network.get("links"),
-        "Aliases": network.get("aliases"),
-        "MacAddress": mac,
-        "DriverOpts": network.get("driver_opts"),
-        "GwPriority": network.get("priority", 0),
+        "IPAMConfig": None,
+        "Links": None,
+        "Aliases": None,
+        "MacAddress": "",
+        "DriverOpts": None,
+        "GwPriority": 0,
         "NetworkID": "",
         "EndpointID": "",
         "Gateway": "",
@@ -128,15 +152,14 @@ def _endpoint(network: dict[str, Any]) -> dict[str, Any]:
         "GlobalIPv6Address": "",
         "GlobalIPv6PrefixLen": 0,
         "DNSNames": None,
+        **wishes,
     }
 
 
 def check_mac(text: str) -> None:
     """Raises ValueError unless `text` is a MAC address."""
-    digits = text.strip().replace("-", ":").split(":")
-    if len(digits) not in {6, 8, 20} or not all(len(d) == 2 and _is_hex(d) for d in digits):
+    bare = text.strip()
+    mark, size, counts = next(((m, size, counts) for m, size, counts in _MAC_FORMS if m in bare), _MAC_FORMS[0])
+    groups = bare.split(mark)
+    if len(groups) not in counts or not all(len(group) == size and HEX.issuperset(group.lower()) for group in groups):
         raise ValueError(f"{text} is not a valid mac address")
-
-
-def _is_hex(text: str) -> bool:
-    return all(c in "0123456789abcdefABCDEF" for c in text)

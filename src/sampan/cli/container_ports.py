@@ -71,17 +71,15 @@ def _checked_address(address: str) -> str:
     if address.startswith("["):
         address = address[1:].rstrip("]")
     if address:
-        import ipaddress
+        from sampan.cli.addresses import parse_ip
 
-        try:
-            ipaddress.ip_address(address)
-        except ValueError:
-            raise ValueError(f"invalid IP address: {address}") from None
+        if parse_ip(address) is None:
+            raise ValueError(f"invalid IP address: {address}")
     return address
 
 
 def _split_protocol(text: str) -> tuple[str, str]:
-    ports, _, protocol = text.partition("/")
+    ports, protocol, *_ = [*text.split("/"), ""]
     return ports, protocol or "tcp"
 
 

@@ -97,6 +97,38 @@ def rfc3339(seconds: int, nanoseconds: int | None = None) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', moment)}{fraction}{zone}"
 
 
+def go_time(text: str) -> str:
+    """A time of the API (RFC 3339) as Go's time.Time prints itself: ``2026-11-24 11:13:33.86164848 +0000 UTC``."""
+    day, _, rest = text.partition("T")
+    clock, zone = (rest[:-1], "") if rest.endswith("Z") else (rest[:-6], rest[-6:])
+    if not zone:
+        return f"{day} {clock} +0000 UTC"
+    offset = zone.replace(":", "")
+    return f"{day} {clock} {offset} {_zone_name(text) or offset}"
+
+
+def _zone_name(text: str) -> str:
+    """The local zone's name, where it is the zone of `text`; Go gives other offsets no name."""
+    import time
+    from datetime import datetime
+
+    moment = datetime.fromisoformat(text[:19] + text[-6:])
+    local, offset = time.localtime(moment.timestamp()), moment.utcoffset()
+    return local.tm_zone if offset is not None and offset.total_seconds() == local.tm_gmtoff else ""
+
+
+def natural(text: str) -> list[tuple[int, int, int]]:
+    """A key that sorts texts with the numbers in them by their value."""
+    import re
+
+    key: list[tuple[int, int, int]] = []
+    for part in re.findall(r"[0-9]+|[^0-9]", text):
+        # A digit stands among other characters where "0" does; of two equal numbers that with fewer zeros comes first.
+        number = part.isascii() and part.isdecimal()
+        key.append((ord("0"), int(part), len(part)) if number else (ord(part), 0, 0))
+    return key
+
+
 def ellipsis(text: str, width: int) -> str:
     """`text` cut to `width` columns, with ``…`` at its end where it was cut."""
     from sampan.cli.output.tabwriter import char_width

@@ -156,6 +156,13 @@ def list_of(check: Callable[[str], str] = _no_check, name: str = "list", shown: 
     return Kind(name, read, None, shown=shown)
 
 
+def read_strings(text: str, before: list[str] | None) -> list[str]:
+    """Values with commas between them, and more of them from each further flag."""
+    from sampan.cli.csvtext import split_csv
+
+    return [*(before or ()), *split_csv(text)]
+
+
 def map_of(check: Callable[[str], str] = _no_check) -> Kind:
     """A flag of ``key=value`` that may be given many times: a dict."""
 
@@ -197,6 +204,7 @@ SWAP_BYTES = Kind("bytes", read_swap, 0)
 DECIMAL = Kind("decimal", read_cpus, 0)
 DURATION = Kind("duration", read_duration, 0)
 LIST = list_of()
+STRINGS = Kind("strings", read_strings, None)
 FILTER = Kind("filter", read_filter, None)
 
 

@@ -82,6 +82,14 @@ class Session:
         """Write a line to stderr."""
         write_all(2, text + "\n")
 
+    @staticmethod
+    def read_line() -> str:
+        """A line of stdin; what is behind it is left there."""
+        line = b""
+        while not line.endswith(b"\n") and (octet := os.read(0, 1)):
+            line += octet
+        return line.decode(errors="replace")
+
     def debug(self, text: str) -> None:
         """Write a line to stderr when ``-D`` was given."""
         if self.debugging:

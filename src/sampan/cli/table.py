@@ -64,6 +64,19 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]], dict[str, str]]] =
         },
         {"list": "ls", "rmi": "rm", "remove": "rm"},
     ),
+    "network": (
+        "Manage networks",
+        {
+            "connect": ("network", "CONNECT", "Connect a container to a network"),
+            "create": ("network", "CREATE", "Create a network"),
+            "disconnect": ("network", "DISCONNECT", "Disconnect a container from a network"),
+            "inspect": ("inspect", "NETWORK_INSPECT", "Display detailed information on one or more networks"),
+            "ls": ("network_list", "LS", "List networks"),
+            "prune": ("network", "PRUNE", "Remove all unused networks"),
+            "rm": ("network", "RM", "Remove one or more networks"),
+        },
+        {"list": "ls", "remove": "rm"},
+    ),
     "system": (
         "Manage Sampan",
         {

@@ -124,14 +124,27 @@ class Recorder:
                 name, _, value = header.partition(b":")
                 length = int(value) if name.lower() == b"content-length" else length
             self.requests.append((line.split()[1], stream.read(length)))
-            body = b'{"Id":"0123456789ab","Warnings":[]}' if "/create" in line else b""
-            status = "201 Created" if body else "200 OK"
+            body = _answer_to(line)
+            status = "201 Created" if "/create" in line else "200 OK"
             stream.write(
                 f"HTTP/1.1 {status}\r\nApi-Version: {API_VERSION}\r\nOstype: linux\r\n"
                 f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
                 + body
             )
             stream.flush()
+
+
+def _answer_to(line: str) -> bytes:
+    """A body for a request line: enough for a client to go on."""
+    method, target, _ = line.split()
+    path = target.partition("?")[0]
+    if path.endswith("/create"):
+        return b'{"Id":"0123456789ab","Warnings":[]}'
+    if path.endswith("/prune"):
+        return b'{"NetworksDeleted":["one","two"]}'
+    if path.endswith("/networks"):
+        return b"[]"
+    return b"{}" if method == "GET" else b""
 
 
 def record(docker: str) -> list[dict[str, Any]]:

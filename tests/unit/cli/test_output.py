@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sampan.cli import gotext
-from sampan.cli.commands.container_look import _natural
 from sampan.cli.errors import CommandError
 from sampan.cli.help import flag_usages
 from sampan.cli.kinds import BOOL, LIST, STRING, string_default
@@ -248,7 +247,7 @@ def test_bad_timestamps(text) -> None:
 
 
 def test_natural_order() -> None:
-    assert sorted(["80/tcp -> a", "9/tcp -> a"], key=_natural) == ["9/tcp -> a", "80/tcp -> a"]
+    assert sorted(["80/tcp -> a", "9/tcp -> a"], key=gotext.natural) == ["9/tcp -> a", "80/tcp -> a"]
 
 
 def test_flag_usages_wrap_and_sort() -> None:

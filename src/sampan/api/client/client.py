@@ -10,7 +10,7 @@ import json
 import os
 
 from sampan.api.client.address import Address, find
-from sampan.api.client.errors import ApiError, ProtocolError, from_status
+from sampan.api.client.errors import ApiError, ClientError, ProtocolError, from_status
 from sampan.api.client.transport import Connection, Response, query_string, quote
 
 TYPE_CHECKING = False
@@ -251,37 +251,37 @@ class Client:
 
     def inspect_container_raw(self, ref: str, *, size: bool = False) -> bytes:
         """`inspect_container` as the daemon's own bytes."""
-        return self.read(self.request("GET", f"/containers/{quote(ref)}/json", [("size", "1")] if size else []))
+        return self.read(self.request("GET", f"/containers/{_ref(ref)}/json", [("size", "1")] if size else []))
 
     def start_container(self, ref: str) -> None:
         """POST /containers/{ref}/start; nothing happens when it runs already."""
-        self.call("POST", f"/containers/{quote(ref)}/start")
+        self.call("POST", f"/containers/{_ref(ref)}/start")
 
     def stop_container(self, ref: str, *, timeout: int | None = None, signal: str = "") -> None:
         """POST /containers/{ref}/stop: `signal`, then SIGKILL after `timeout` seconds (-1: never)."""
-        self.call("POST", f"/containers/{quote(ref)}/stop", _stop_query(timeout, signal))
+        self.call("POST", f"/containers/{_ref(ref)}/stop", _stop_query(timeout, signal))
 
     def restart_container(self, ref: str, *, timeout: int | None = None, signal: str = "") -> None:
         """POST /containers/{ref}/restart."""
-        self.call("POST", f"/containers/{quote(ref)}/restart", _stop_query(timeout, signal))
+        self.call("POST", f"/containers/{_ref(ref)}/restart", _stop_query(timeout, signal))
 
     def kill_container(self, ref: str, signal: str = "") -> None:
         """POST /containers/{ref}/kill: send `signal` (name or number; default SIGKILL)."""
-        self.call("POST", f"/containers/{quote(ref)}/kill", [("signal", signal)] if signal else [])
+        self.call("POST", f"/containers/{_ref(ref)}/kill", [("signal", signal)] if signal else [])
 
     def remove_container(self, ref: str, *, force: bool = False, volumes: bool = False, link: bool = False) -> None:
         """DELETE /containers/{ref}; `volumes` takes its anonymous volumes too."""
         query = [(k, "1") for k, on in (("v", volumes), ("link", link), ("force", force)) if on]
-        self.call("DELETE", f"/containers/{quote(ref)}", query)
+        self.call("DELETE", f"/containers/{_ref(ref)}", query)
 
     def rename_container(self, ref: str, name: str) -> None:
         """POST /containers/{ref}/rename."""
-        self.call("POST", f"/containers/{quote(ref)}/rename", [("name", name)])
+        self.call("POST", f"/containers/{_ref(ref)}/rename", [("name", name)])
 
     def wait_container(self, ref: str, condition: str = "") -> Waiting:
         """POST /containers/{ref}/wait: `condition` is "" (not running), "next-exit" or "removed"."""
         query = [("condition", condition)] if condition else []
-        return Waiting(self, self.request("POST", f"/containers/{quote(ref)}/wait", query))
+        return Waiting(self, self.request("POST", f"/containers/{_ref(ref)}/wait", query))
 
     def attach_container(
         self, ref: str, *, stdin: bool, stdout: bool, stderr: bool, detach_keys: str = "", logs: bool = False
@@ -291,11 +291,11 @@ class Client:
         query = [("stream", "1")] + [(name, "1") for name, on in flags if on]
         if detach_keys:
             query.append(("detachKeys", detach_keys))
-        return self.upgrade(f"/containers/{quote(ref)}/attach", query)
+        return self.upgrade(f"/containers/{_ref(ref)}/attach", query)
 
     def resize_container(self, ref: str, height: int, width: int) -> None:
         """POST /containers/{ref}/resize, in characters."""
-        self.call("POST", f"/containers/{quote(ref)}/resize", [("h", str(height)), ("w", str(width))])
+        self.call("POST", f"/containers/{_ref(ref)}/resize", [("h", str(height)), ("w", str(width))])
 
     def logs(self, ref: str, **options: str | bool) -> Response:
         """GET /containers/{ref}/logs: the stream, framed unless the container has a terminal.
@@ -303,16 +303,16 @@ class Client:
         Options are the API's: stdout, stderr, follow, timestamps, details, since, until, tail.
         """
         query = [(k, "1" if v is True else v) for k, v in options.items() if v]
-        return self.request("GET", f"/containers/{quote(ref)}/logs", query)
+        return self.request("GET", f"/containers/{_ref(ref)}/logs", query)
 
     def top(self, ref: str, ps_args: str = "") -> Json:
         """GET /containers/{ref}/top: ``{"Titles": […], "Processes": [[…], …]}``."""
-        answer: Json = self.call("GET", f"/containers/{quote(ref)}/top", [("ps_args", ps_args)] if ps_args else [])
+        answer: Json = self.call("GET", f"/containers/{_ref(ref)}/top", [("ps_args", ps_args)] if ps_args else [])
         return answer
 
     def create_exec(self, ref: str, body: Json) -> str:
         """POST /containers/{ref}/exec: the new session's ID."""
-        return str(self.call("POST", f"/containers/{quote(ref)}/exec", (), body)["Id"])
+        return str(self.call("POST", f"/containers/{_ref(ref)}/exec", (), body)["Id"])
 
     def start_exec(self, exec_id: str, body: Json) -> Stream:
         """POST /exec/{id}/start, taken over."""
@@ -378,9 +378,80 @@ class Client:
         query = [("fromImage", name), ("tag", tag)] + ([("platform", platform)] if platform else [])
         return self.request("POST", "/images/create", query)
 
+    # ── networks ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def networks(self, *, filters: Filters | None = None) -> list[Json]:
+        """GET /networks: without the containers on them."""
+        answer: list[Json] = self.call("GET", "/networks", _filters(filters))
+        return answer
+
+    def create_network(self, body: Json) -> Json:
+        """POST /networks/create: ``{"Id": …, "Warning": …}``."""
+        if _version_key(self.version) < (1, 44):  # there, two networks of one name are refused only where this says so
+            body = {**body, "CheckDuplicate": True}
+        answer: Json = self.call("POST", "/networks/create", (), body)
+        return answer
+
+    def inspect_network(self, ref: str) -> Json:
+        """GET /networks/{ref}."""
+        answer: Json = json.loads(self.inspect_network_raw(ref))
+        return answer
+
+    def inspect_network_raw(self, ref: str, *, verbose: bool = False) -> bytes:
+        """`inspect_network` as the daemon's own bytes; `verbose` asks for a swarm's services too."""
+        return self.read(
+            self.request("GET", f"/networks/{_ref(ref, 'network')}", [("verbose", "true")] if verbose else [])
+        )
+
+    def connect_network(self, ref: str, container: str, endpoint: Json | None = None) -> None:
+        """POST /networks/{ref}/connect: a container, running or not, gets an endpoint on the network."""
+        body = {"Container": _named(container), "EndpointConfig": endpoint}
+        self.call("POST", f"/networks/{_ref(ref, 'network')}/connect", (), body)
+
+    def disconnect_network(self, ref: str, container: str, *, force: bool = False) -> None:
+        """POST /networks/{ref}/disconnect."""
+        body = {"Container": _named(container), "Force": force}
+        self.call("POST", f"/networks/{_ref(ref, 'network')}/disconnect", (), body)
+
+    def remove_network(self, ref: str) -> None:
+        """DELETE /networks/{ref}."""
+        self.call("DELETE", f"/networks/{_ref(ref, 'network')}")
+
+    def prune_networks(self, filters: Filters | None = None) -> Json:
+        """POST /networks/prune: ``{"NetworksDeleted": [names]|None}``."""
+        answer: Json = self.call("POST", "/networks/prune", _filters(filters))
+        return answer
+
+    def explain_ports(self, ref: str) -> list[Json]:
+        """GET /sampan/v1/containers/{ref}/ports: for each port who reaches it, and which rule decides that."""
+        target = f"/sampan/v1/containers/{_ref(ref)}/ports"
+        response = self._exchange("GET", target, None, None)
+        if response.status >= 400:
+            raise self._error(response, target)
+        answer: list[Json] = self.decode(response)
+        return answer
+
     def inspect_raw(self, path: str) -> bytes:
         """GET `path` (``/networks/x``, ``/volumes/x`` …) as the daemon's own bytes."""
         return self.read(self.request("GET", path))
+
+
+def _named(text: str, kind: str = "container") -> str:
+    """The name or ID of a container or network. Raises ClientError for none: a path without it is another end point."""
+    text = text.strip()
+    if not text:
+        raise ClientError(f"invalid {kind} name or ID: value is empty")
+    return text
+
+
+def _ref(text: str) -> str:
+    """The name or ID of a container as a part of a path."""
+    return quote(_named(text))
+
+
+def _network(text: str) -> str:
+    """The path of a network."""
+    return f"/networks/{quote(_named(text, 'network'), _PATH)}"
 
 
 def json_stream(chunks: Iterable[bytes]) -> Iterator[Any]:
@@ -430,7 +501,8 @@ def _encode(body: object) -> bytes | Iterable[bytes] | None:
 def _filters(filters: Filters | None) -> list[tuple[str, str]]:
     if not filters:
         return []
-    return [("filters", json.dumps({k: dict.fromkeys(v, True) for k, v in filters.items()}, separators=(",", ":")))]
+    wanted = {name: dict.fromkeys(values, True) for name, values in filters.items()}
+    return [("filters", json.dumps(wanted, separators=(",", ":"), sort_keys=True))]
 
 
 def _stop_query(timeout: int | None, signal: str) -> list[tuple[str, str]]:

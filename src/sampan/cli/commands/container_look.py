@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sampan.cli.errors import CommandError
+from sampan.cli.gotext import natural
 from sampan.cli.parser import Command
 
 TYPE_CHECKING = False
@@ -32,7 +33,7 @@ def port(session: Session, arguments: Arguments) -> int:
     else:
         lines = [f"{inside} -> {_join(binding)}" for inside, all_of in ports.items() for binding in all_of or ()]
     if lines:
-        session.line("\n".join(sorted(lines, key=_natural)))
+        session.line("\n".join(sorted(lines, key=natural)))
     return 0
 
 
@@ -53,13 +54,6 @@ def _bindings(ports: dict[str, list[dict[str, str]] | None], wanted: str, contai
 def _join(binding: dict[str, str]) -> str:
     address = binding["HostIp"]
     return f"[{address}]:{binding['HostPort']}" if ":" in address else f"{address}:{binding['HostPort']}"
-
-
-def _natural(text: str) -> list[tuple[int, int, str]]:
-    """Sorts numbers inside texts by their value."""
-    import re
-
-    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", text) if part]
 
 
 TOP = Command(

@@ -1,4 +1,4 @@
-"""``inspect``, ``container inspect``, ``image inspect``."""
+"""``inspect``, ``container inspect``, ``image inspect``, ``network inspect``."""
 
 from __future__ import annotations
 
@@ -62,6 +62,14 @@ def inspect_containers(session: Session, arguments: Arguments) -> int:
 def inspect_images(session: Session, arguments: Arguments) -> int:
     """``sampan image inspect``."""
     return _show(session, arguments, lambda client, name: ("image", _get(client, "image", name)))
+
+
+def inspect_networks(session: Session, arguments: Arguments) -> int:
+    """``sampan network inspect``."""
+    verbose = arguments["verbose"]
+    return _show(
+        session, arguments, lambda client, name: ("network", client.inspect_network_raw(name, verbose=verbose))
+    )
 
 
 def _get(client: Client, kind: str, name: str, *, size: bool = False) -> bytes:
@@ -137,6 +145,14 @@ IMAGE_INSPECT = Command(
     "Display detailed information on one or more images",
     inspect_images,
     (_FORMAT,),
+    minimum=1,
+    maximum=None,
+)
+NETWORK_INSPECT = Command(
+    "inspect [OPTIONS] NETWORK [NETWORK...]",
+    "Display detailed information on one or more networks",
+    inspect_networks,
+    (_FORMAT, Flag("verbose", BOOL, "Verbose output for diagnostics", "v")),
     minimum=1,
     maximum=None,
 )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+from sampan.cli.gotext import go_time
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
 
@@ -74,22 +76,39 @@ class Struct(dict):  # type: ignore[type-arg]  # subscripting it would need typi
     """An object of JSON that stands for a Go struct.
 
     `zeros` has the values of fields that are absent or null, `names` the JSON names of fields that Go calls otherwise.
+    `order` are the JSON names of all fields in Go's order; with it the struct prints as ``{a b}``, not as a map.
     """
 
-    __slots__ = ("names", "zeros")
+    __slots__ = ("names", "order", "zeros")
 
-    def __init__(self, items: dict[str, Any], zeros: Mapping[str, Any], names: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        items: dict[str, Any],
+        zeros: Mapping[str, Any],
+        names: Mapping[str, str] | None = None,
+        order: Sequence[str] | None = None,
+    ) -> None:
         super().__init__(items)
         self.zeros = zeros
         self.names = names or {}
+        self.order = order
+
+    def value(self, key: str) -> Any:
+        """The value of a JSON name, its zero where it is absent or null. Raises KeyError."""
+        found = self.get(key)
+        return self.zeros[key] if found is None and key in self.zeros else self[key]
 
     def field(self, name: str) -> Any:
         """The field that Go calls `name`. Raises KeyError."""
         if name not in self.names and name in self.names.values():
             raise KeyError(name)
-        key = self.names.get(name, name)
-        value = self.get(key)
-        return self.zeros[key] if value is None and key in self.zeros else self[key]
+        return self.value(self.names.get(name, name))
+
+
+class Moment(str):
+    """A time: in JSON as the API has it, printed as Go's time.Time prints itself."""
+
+    __slots__ = ()
 
 
 def truth(value: Any) -> bool:
@@ -100,7 +119,7 @@ def truth(value: Any) -> bool:
 def show(value: Any, *, top: bool = False) -> str:  # noqa: PLR0911 - one type after another
     """``%v`` of a value; at the `top` of an action nothing is ``<no value>``."""
     if isinstance(value, str):
-        return value
+        return go_time(value) if isinstance(value, Moment) else value
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:
@@ -109,6 +128,8 @@ def show(value: Any, *, top: bool = False) -> str:  # noqa: PLR0911 - one type a
         return value.shown
     if isinstance(value, float):
         return show_float(value)
+    if isinstance(value, Struct) and value.order is not None:
+        return "{" + " ".join(show(value.value(key)) for key in value.order) + "}"
     if isinstance(value, dict):
         return "map[" + " ".join(f"{key}:{show(value[key])}" for key in sorted(value)) + "]"
     if isinstance(value, (list, tuple)):
