@@ -196,12 +196,15 @@ def test_files_over_the_images_own() -> None:
     assert found["hostname"] == b"box\n"
     assert b"127.0.0.1\tlocalhost\n" in found["hosts"] and b"1.2.3.4" not in found["hosts"]
     assert found["hosts"].endswith(b"10.0.0.1\tdb\n::1\tv6\n")
-    assert found["resolv.conf"].splitlines()[1:] == [b"search a b", b"nameserver 9.9.9.9"]
+    kept_lines = [line for line in found["resolv.conf"].splitlines() if line and not line.startswith(b"#")]
+    assert kept_lines == [b"nameserver 9.9.9.9", b"search a b"]
 
 
 def test_the_hosts_own_files_in_its_network() -> None:
     kept = stored({"NetworkMode": "host"})
-    assert netfiles.files(kept, b"1.2.3.4 host", b"")["hosts"] == b"1.2.3.4 host\n"
+    assert netfiles.files(kept, b"1.2.3.4 host", b"")["hosts"] == b"1.2.3.4 host"
+    added = stored({"NetworkMode": "host", "ExtraHosts": ["db:10.0.0.1"]})
+    assert b"1.2.3.4" not in netfiles.files(added, b"1.2.3.4 host", b"")["hosts"]
 
 
 PS = "  PID USER  CMD\n    1 root  init a  b\n   42 root  sleep 10\n    - -     -\n   43 root  other\n"
