@@ -399,23 +399,21 @@ class Client:
 
     def inspect_network_raw(self, ref: str, *, verbose: bool = False) -> bytes:
         """`inspect_network` as the daemon's own bytes; `verbose` asks for a swarm's services too."""
-        return self.read(
-            self.request("GET", f"/networks/{_ref(ref, 'network')}", [("verbose", "true")] if verbose else [])
-        )
+        return self.read(self.request("GET", _network(ref), [("verbose", "true")] if verbose else []))
 
     def connect_network(self, ref: str, container: str, endpoint: Json | None = None) -> None:
         """POST /networks/{ref}/connect: a container, running or not, gets an endpoint on the network."""
-        body = {"Container": _named(container), "EndpointConfig": endpoint}
-        self.call("POST", f"/networks/{_ref(ref, 'network')}/connect", (), body)
+        path = f"{_network(ref)}/connect"
+        self.call("POST", path, (), {"Container": _named(container), "EndpointConfig": endpoint})
 
     def disconnect_network(self, ref: str, container: str, *, force: bool = False) -> None:
         """POST /networks/{ref}/disconnect."""
-        body = {"Container": _named(container), "Force": force}
-        self.call("POST", f"/networks/{_ref(ref, 'network')}/disconnect", (), body)
+        path = f"{_network(ref)}/disconnect"
+        self.call("POST", path, (), {"Container": _named(container), "Force": force})
 
     def remove_network(self, ref: str) -> None:
         """DELETE /networks/{ref}."""
-        self.call("DELETE", f"/networks/{_ref(ref, 'network')}")
+        self.call("DELETE", _network(ref))
 
     def prune_networks(self, filters: Filters | None = None) -> Json:
         """POST /networks/prune: ``{"NetworksDeleted": [names]|None}``."""
