@@ -15,6 +15,7 @@ What is set, and why:
   running containers go on; without one a bridge takes its ports' and changes it whenever a container comes or goes;
 * the uplink's MTU, unless an option says otherwise;
 * ``route_localnet``, for ports published on 127.0.0.1 (the firewall guards it), not on internal networks;
+* ``proxy_arp_pvlan`` where inter-container traffic is off: the ports are isolated, the bridge answers for linked ones;
 * IPv4 forwarding on the bridge and the uplinks, never on all links; off on an internal network's bridge;
 * IPv6: off on the bridge of a network without. With, no router advertisements are listened to, and forwarding is on:
   ``force_forwarding`` of the bridge and uplinks from Linux 6.17 on; before there is only the switch for all links. It
@@ -41,7 +42,8 @@ from sampan.linux.rtnetlink import (
     set_link,
 )
 from sampan.network.errors import NetworkError
-from sampan.network.model import OPTION_MTU, Network
+from sampan.network.model import OPTION_ICC, OPTION_MTU, Network
+from sampan.network.ruleset import enabled
 
 PORTS: Final = 1023  # of a bridge: BR_MAX_PORTS less port 0 (net/bridge/br_private.h)
 DEFAULT_MTU: Final = 1500  # bytes; where there is no uplink
@@ -192,6 +194,8 @@ def _settings(network: Network, name: str) -> list[str]:
     """Set what belongs to the bridge itself; return what had to be."""
     routed = "0" if network.internal else "1"
     wanted = {f"ipv4/conf/{name}/forwarding": routed, f"ipv4/conf/{name}/route_localnet": routed}
+    if not enabled(network.options, OPTION_ICC):
+        wanted[f"ipv4/conf/{name}/proxy_arp_pvlan"] = "1"
     if sysctl.exists(f"ipv6/conf/{name}"):
         wanted[f"ipv6/conf/{name}/disable_ipv6"] = "0" if network.ipv6 else "1"
         if network.ipv6:

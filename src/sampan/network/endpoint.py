@@ -37,7 +37,15 @@ from sampan.linux.rtnetlink import (
 )
 from sampan.network import bridge, parent
 from sampan.network.bridge import BridgeFull, mac_from_ipv4
-from sampan.network.model import OPTION_INTERFACE_PREFIX, OPTION_IPVLAN_MODE, OPTION_MTU, Endpoint, Network
+from sampan.network.model import (
+    OPTION_ICC,
+    OPTION_INTERFACE_PREFIX,
+    OPTION_IPVLAN_MODE,
+    OPTION_MTU,
+    Endpoint,
+    Network,
+)
+from sampan.network.ruleset import enabled
 
 _ALIAS: Final = "sampan endpoint "
 _EVERYWHERE: Final = ("0.0.0.0/0", "::/0")
@@ -218,7 +226,7 @@ def _make_link(host: Rtnetlink, netns: int, network: Network, endpoint: Endpoint
             mtu=base.mtu,
             mac=endpoint.mac,
         ),
-        _host_end(endpoint),
+        _host_end(network, endpoint),
     ]
     error = host.attempt(messages, f"network {network.name}")[0]
     if error is not None and error.errno == EEXIST and _stale(host, endpoint):
@@ -228,9 +236,13 @@ def _make_link(host: Rtnetlink, netns: int, network: Network, endpoint: Endpoint
         raise BridgeFull(base.name) if error.errno == EXFULL else error
 
 
-def _host_end(endpoint: Endpoint) -> Message:
-    """Return the message that puts the host's end to work. It needs no address: the kernel looks for none on it."""
-    return set_link(endpoint.host_link, up=True, no_link_local=True, alias=_ALIAS + endpoint.id)
+def _host_end(network: Network, endpoint: Endpoint) -> Message:
+    """Return the message that puts the host's end to work. It needs no address: the kernel looks for none on it.
+
+    Without inter-container traffic the ports are isolated; what the firewall lets through goes by way of the host.
+    """
+    alone = not enabled(network.options, OPTION_ICC)
+    return set_link(endpoint.host_link, up=True, no_link_local=True, alias=_ALIAS + endpoint.id, isolated=alone)
 
 
 def _stale(host: Rtnetlink, endpoint: Endpoint) -> bool:
@@ -262,7 +274,9 @@ def _reattach(host: Rtnetlink, network: Network, endpoint: Endpoint, base: Link)
     link = host.link(endpoint.host_link) if network.driver == "bridge" else None
     if link is None or (link.up and link.master == base.index and link.alias == _ALIAS + endpoint.id):
         return ()
-    error = host.attempt([set_link(link.index, master=base.index), _host_end(endpoint)], f"network {network.name}")[0]
+    error = host.attempt(
+        [set_link(link.index, master=base.index), _host_end(network, endpoint)], f"network {network.name}"
+    )[0]
     if error is not None:
         raise BridgeFull(base.name) if error.errno == EXFULL else error
     return (f"attach {link.name} to {base.name} again",)
