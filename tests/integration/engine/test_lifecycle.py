@@ -31,6 +31,12 @@ def test_a_whole_life(engine: Any) -> None:
     assert engine.ask("GET", f"/containers/{one}/json")[0] == 404
 
 
+def test_the_reason_is_there_while_it_is_empty(engine: Any) -> None:
+    """So that `docker inspect -f {{.State.Reason}}` is no error."""
+    container = engine.run("sleep", "1000")
+    assert engine.state(container)["Reason"] == ""
+
+
 def test_start_and_stop_of_what_is_so_already(engine: Any) -> None:
     one = engine.run(*TRAP)
     assert engine.ask("POST", f"/containers/{one}/start")[0] == 304

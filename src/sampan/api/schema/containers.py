@@ -101,7 +101,7 @@ class ContainerState(Struct):
     started_at: str = shown(ZERO_TIME)
     finished_at: str = shown(ZERO_TIME)
     health: Health | None = None
-    reason: str = ""
+    reason: str = shown("")
     """Sampan's own: one sentence that says why the last run ended."""
 
 

@@ -52,4 +52,11 @@ def test_round_trip(name: str, kind: Any, reshape: Any) -> None:
     read = [schema.convert(item, kind.__args__[0]) for item in value] if isinstance(value, list) else None
     ours: Any = schema.convert(value, kind) if read is None else read
     ours = reshape(ours, V) if reshape else ours
-    assert msgspec.json.decode(schema.encode(ours)) == value
+    assert _without_reason(msgspec.json.decode(schema.encode(ours))) == value
+
+
+def _without_reason(answer: Any) -> Any:
+    """An answer without what Sampan adds: the sentence that says why a container's last run ended."""
+    if isinstance(answer, dict) and isinstance(answer.get("State"), dict):
+        assert answer["State"].pop("Reason") == ""
+    return answer
