@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 from sampan.api.client.errors import ClientError
-from sampan.cli.signals import SignalWatch
+from sampan.cli.signals import PATIENCE, SignalWatch
 from sampan.cli.streams import Carrier
 
 TYPE_CHECKING = False
@@ -24,8 +26,13 @@ def watch_signals(session: Session, container: str, *, forward: bool, tty: bool)
         except (ClientError, OSError) as error:
             session.debug(f"Error sending signal: {error}")
 
+    def give_up() -> None:
+        session.restore_terminal()
+        session.error_line(f"\ngot {PATIENCE} SIGTERM/SIGINTs, forcefully exiting")
+        os._exit(1)  # the main thread waits for the container
+
     resize = resizer(session, lambda height, width: client.resize_container(container, height, width))
-    watch = SignalWatch(kill if forward else None, resize if tty and session.is_terminal(1) else None)
+    watch = SignalWatch(kill if forward else None, resize if tty and session.is_terminal(1) else None, give_up)
     watch.start()
     return watch
 

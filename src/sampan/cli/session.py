@@ -9,7 +9,7 @@ from sampan.cli.errors import CommandError, explain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from sampan.api.client.client import Client
@@ -30,6 +30,7 @@ class Session:
         self.debugging = bool(options["debug"]) or options["log-level"] in {"debug", "trace"}
         self._client: Client | None = None
         self._config: dict[str, Any] | None = None
+        self.restore_terminal: Callable[[], None] = _nothing  # while a container has it, for who must end at once
 
     @property
     def client(self) -> Client:
@@ -172,3 +173,7 @@ def wait_for(descriptor: int, event: int) -> None:
     poll = select.poll()
     poll.register(descriptor, event)
     poll.poll()
+
+
+def _nothing() -> None:
+    pass

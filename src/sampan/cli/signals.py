@@ -32,17 +32,27 @@ _OURS = frozenset(
         signal.SIGILL,
     )
 )
+_ENDING = frozenset((signal.SIGINT, signal.SIGTERM))
+PATIENCE = 3  # SIGINTs and SIGTERMs until the client ends, whatever the container does with them; as Docker's
 RESIZE_TRIES = 10  # a container's terminal may be some milliseconds late
 
 
 class SignalWatch:
     """Tells `forward` of signals by name ("TERM"), and `resize` of changes of the terminal's size.
 
-    Either may be None. `resize` says whether it succeeded.
+    Either may be None. `resize` says whether it succeeded. With `give_up` SIGINT and SIGTERM do not end the client,
+    forwarded or not, before the third: then it is called, and does not return.
     """
 
-    def __init__(self, forward: Callable[[str], None] | None, resize: Callable[[], bool] | None = None) -> None:
+    def __init__(
+        self,
+        forward: Callable[[str], None] | None,
+        resize: Callable[[], bool] | None,
+        give_up: Callable[[], None] | None = None,
+    ) -> None:
         self._forward = forward
+        self._give_up = give_up
+        self._patience = PATIENCE
         self._resize = resize
         self._reader, writer = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(writer, False)
@@ -52,10 +62,12 @@ class SignalWatch:
         """Take the signals over, for as long as the process lives."""
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
         if self._forward is not None:
-            for number in signal.valid_signals() - _OURS:
-                signal.signal(number, _note)
-        elif self._resize is not None:
-            signal.signal(signal.SIGWINCH, _note)
+            noted = signal.valid_signals() - _OURS
+        else:
+            noted = set(_ENDING) if self._give_up is not None else set()
+            noted |= {signal.SIGWINCH} if self._resize is not None else set()
+        for number in noted:
+            signal.signal(number, _note)
         _thread.start_new_thread(self._watch, ())
 
     def resize_now(self, failed: Callable[[], None]) -> None:
@@ -69,7 +81,12 @@ class SignalWatch:
             for number in numbers:
                 if number == signal.SIGWINCH and self._resize is not None:
                     self._resize()  # which raises SIGWINCH in the container by itself
-                elif self._forward is not None:
+                    continue
+                if number in _ENDING:
+                    self._patience -= 1
+                if not self._patience and self._give_up is not None:
+                    self._give_up()
+                if self._forward is not None:
                     self._forward(signal_name(number))
 
 

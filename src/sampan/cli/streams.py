@@ -62,7 +62,7 @@ class Carrier:
 
             terminal = RawTerminal(0)
             terminal.enter()
-            self._restore = terminal.leave
+            self._restore = self._session.restore_terminal = terminal.leave
             end_on_signals()
         self._input_lock.acquire()
         _thread.start_new_thread(self._carry_input, ())

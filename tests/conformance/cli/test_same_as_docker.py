@@ -400,6 +400,29 @@ def test_signals_are_passed_on(clients: Clients, client: str, number: int) -> No
 
 
 @BOTH
+@pytest.mark.parametrize("verb", ["run", "attach"])
+def test_without_sig_proxy_the_third_signal_ends_the_client(clients: Clients, client: str, verb: str) -> None:
+    name = f"clitest-patience-{client}-{verb}"
+    create = ["--net=none", "--name", name, IMAGE, "sh", "-c", "while :; do echo beat; sleep 0.05; done"]
+    argv = ["run", "--sig-proxy=false", *create]
+    if verb == "attach":
+        clients.docker("run", "-d", *create)
+        argv = ["attach", "--sig-proxy=false", name]
+    try:
+        with _terminal(clients, client, *argv) as terminal:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                terminal.expect(b"beat")
+                os.kill(terminal.pid, number)
+                terminal.expect(b"beat.*beat.*beat")
+            os.kill(terminal.pid, signal.SIGINT)
+            terminal.expect(b"\ngot 3 SIGTERM/SIGINTs, forcefully exiting\r\n")
+            assert terminal.wait() == 1
+        assert clients.docker("inspect", "-f", "{{.State.Running}}", name).out == "true\n"
+    finally:
+        clients.docker("rm", "-f", name)
+
+
+@BOTH
 def test_everything_through_cat_and_back(clients: Clients, client: str, tmp_path: Path) -> None:
     """64 MiB: through a pipe, `cat` in a session of a running container, and back."""
     program = clients.docker_program if client == "docker" else clients.sampan_program
