@@ -28,7 +28,7 @@ OTHERS: dict[str, tuple[str, str, str]] = {
     "kill": ("container_state", "KILL", "Kill one or more running containers"),
     "load": ("image_change", "LOAD", "Load an image from a tar archive or STDIN"),
     "logs": ("logs", "LOGS", "Fetch the logs of a container"),
-    "port": ("container_look", "PORT", "List port mappings or a specific mapping for the container"),
+    "port": ("port", "PORT", "List port mappings or a specific mapping for the container"),
     "rename": ("container_state", "RENAME", "Rename a container"),
     "restart": ("container_state", "RESTART", "Restart one or more containers"),
     "rm": ("container_state", "RM", "Remove one or more containers"),

@@ -1,25 +1,30 @@
-"""Record the JSON that the docker CLI sends for `create` and its flags: ``python -m`` this file writes the answers.
+"""Record what the docker CLI sends for `create` and `network` with their flags: run this file, it writes the answers.
 
-No daemon is asked: a few lines here answer ping and create, so that only the client is looked at. The result,
-``tests/peer/cli/create_bodies.json``, is ``{"base": {…}, "cases": [{"argv": […], "query": "…", "changes": {…}}]}``: the
+No daemon is asked: a few lines here answer in place of one, so that only the client is looked at. The results:
+``tests/peer/cli/create_bodies.json`` is ``{"base": {…}, "cases": [{"argv": […], "query": "…", "changes": {…}}]}``: the
 body of a plain ``create``, and for each line what differs from it (keys of HostConfig with that name before them).
+``tests/peer/cli/network_requests.json`` is ``[{"argv": […], "requests": [[method, target, body], …]}, …]``.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import socket
+import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
-import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-API_VERSION = "1.45"
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from support.recorder import API_VERSION, Recorder
+
 RECORDED = Path(__file__).parents[2] / "peer" / "cli" / "create_bodies.json"
-IMAGE = "busybox"
+RECORDED_NETWORKS = RECORDED.with_name("network_requests.json")
 
 ARGUMENTS = """
 busybox
@@ -50,6 +55,25 @@ busybox sh -c 'echo hi'
 --network mine --mac-address 92:d0:c6:0a:29:33 --link db:database busybox
 --link db busybox
 --network container:abc busybox
+--network a --network b busybox
+--network default busybox
+--network name=bridge busybox
+--network name=a busybox
+--network name= busybox
+--network name=host,ip=1.2.3.4 busybox
+--network bridge --ip 1.2.3.4 busybox
+--network bridge --network host busybox
+--network bridge --link x busybox
+--network NAME=a,Alias=X,IP6=fd::1,gw-priority=-5,link-local-ip=169.254.1.1,link-local-ip=169.254.1.2 busybox
+--network 'name=a,"driver-opt=x=y,z",driver-opt=u=v=w,driver-opt=t=' busybox
+--network name=a,mac-address=92:d0:c6:0a:29:33 --network-alias x --network b busybox
+--net a --net b --net-alias q busybox
+--network none --mac-address 92-d0-c6-0a-29-33 busybox
+--network container:a --mac-address 92d0.c60a.2933 -p 80:80 busybox
+--ip 1.2.3.4 busybox
+--link-local-ip 169.254.1.1 busybox
+--network a --link /x:/y --link z busybox
+--hostname a_b.c --domainname d --network host busybox
 -v /srv:/data:ro -v cache:/cache -v /anon -v ./rel:/rel busybox
 -v a:/b -v /ab:/c:d:e -v /x:y:/z busybox
 -v /a:/b --volumes-from other:ro --volume-driver local busybox
@@ -75,6 +99,14 @@ busybox sh -c 'echo hi'
 -p 8080:80 -p 127.0.0.1:53:53/udp -p 443 busybox
 -p 8000-8002:80-82 -p 9000-9010:90 -p [::1]:1:1 busybox
 -p published=81,target=8081,protocol=udp -P --expose 99 --expose 7-9/udp busybox
+-p target=80 -p target=90,published=8090-8099,mode=ingress -p "target=70,published=8070" busybox
+-p 80-82/udp -p 83/UDP -p 84/sctp -p 85/ -p 8086:86/tcp/udp busybox
+-p :80 -p ::81 -p 0:82 -p 080:83 -p 8085:084 busybox
+-p 127.0.0.1::80 -p 127.0.0.1:8081-8083:81-83/udp -p [::1]::84 -p [::]:85:85 -p 0.0.0.0:87:87 busybox
+-p 8080:80 -p 8080:80 -p 8081:80 -p 127.0.0.1:8080:80 -p [::1]:8080:80 -p 8080:80/udp busybox
+-p 8080-8090:80 -p 65535:65535 busybox
+--expose 80-82/foo --expose 90/UDP --expose 91/ --expose 92/tcp/udp --expose 93 -p 8093:93 busybox
+-P=false --expose 80 busybox
 --restart always busybox
 --restart on-failure:3 busybox
 --restart= busybox
@@ -83,17 +115,43 @@ busybox sh -c 'echo hi'
 --annotation a=b --annotation c busybox
 --platform linux/amd64 --pull never -q busybox
 --dns 1.1.1.1 --dns-search a.b --dns-option ndots:1 busybox
+--dns FE80::1 --dns ::ffff:1.2.3.4 --dns-search . --dns-search foo.bar. --dns-opt ndots:1 --dns-opt '' busybox
 --add-host a:1.2.3.4 --add-host b=[::1] --add-host c:host-gateway busybox
+--add-host a:::1 --add-host a=::2 --add-host b:[1.2.3.4] --add-host c=host-gateway --add-host 'd e:1.1.1.1' busybox
 --storage-opt size=1G --isolation default --runtime runc busybox
 -it --detach-keys ctrl-a,a busybox
 --tty=false -i=false busybox
 """
 
 
+NETWORKS = """
+network create a
+network create --ipv4=false --ipv6 a
+network create --ipv4 --ipv6=false a
+network create -d macvlan --subnet 10.0.0.0/16 --ip-range 10.0.1.0/24 --gateway 10.0.0.1 -o parent=eth0 -o b a
+network create --subnet 10.0.0.0/16,fd00::/64 --gateway fd00::1 --aux-address x=10.0.0.9 --aux-address y=fd00::7 a
+network create --ipam-driver foo --ipam-opt c=d --ipam-opt e --label e=f --label g --label e=h a
+network create --config-only --ingress --scope swarm --internal --attachable a
+network create --config-from b --subnet '' a
+network create --subnet 10.0.0.5 a
+network connect a b
+network connect --ip 1.2.3.4 --ip6 fd::1 --alias x,y --alias z --link-local-ip 169.254.1.1,169.254.1.2 a b
+network connect --link db:d --link e --driver-opt k=v --driver-opt ' q = r ' --gw-priority -3 a b
+network connect --ip '' --alias '' a b
+network connect 'a b' ' c '
+network disconnect a b
+network disconnect -f a/b c
+network rm a b
+network prune -f
+network prune --force --filter until=1h --filter label=x --filter label!=y --filter label=z
+network ls -f name=x --filter name=y -f driver=bridge
+network inspect -v a
+network inspect --verbose=false a/b
+"""
+
+
 def split(line: str) -> list[str]:
     """The words of a line, quotes as in a shell. `--detach-keys` belongs to run only and is left out."""
-    import shlex
-
     words = shlex.split(line)
     if "--detach-keys" in words:
         at = words.index("--detach-keys")
@@ -101,66 +159,35 @@ def split(line: str) -> list[str]:
     return words
 
 
-class Recorder:
-    """Answers the docker CLI's ping and create on a unix socket, and keeps what it was sent."""
-
-    def __init__(self, path: str) -> None:
-        self.requests: list[tuple[str, bytes]] = []
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(path)
-        self._listener.listen()
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            connection, _ = self._listener.accept()
-            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
-
-    def _answer(self, connection: socket.socket) -> None:
-        stream = connection.makefile("rwb")
-        while line := stream.readline().decode():
-            length = 0
-            while header := stream.readline().strip():
-                name, _, value = header.partition(b":")
-                length = int(value) if name.lower() == b"content-length" else length
-            self.requests.append((line.split()[1], stream.read(length)))
-            body = _answer_to(line)
-            status = "201 Created" if "/create" in line else "200 OK"
-            stream.write(
-                f"HTTP/1.1 {status}\r\nApi-Version: {API_VERSION}\r\nOstype: linux\r\n"
-                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-                + body
-            )
-            stream.flush()
-
-
-def _answer_to(line: str) -> bytes:
-    """A body for a request line: enough for a client to go on."""
-    method, target, _ = line.split()
-    path = target.partition("?")[0]
-    if path.endswith("/create"):
-        return b'{"Id":"0123456789ab","Warnings":[]}'
-    if path.endswith("/prune"):
-        return b'{"NetworksDeleted":["one","two"]}'
-    if path.endswith("/networks"):
-        return b"[]"
-    return b"{}" if method == "GET" else b""
-
-
-def record(docker: str) -> list[dict[str, Any]]:
-    """What `docker` sends for each line of ARGUMENTS."""
-    results: list[dict[str, Any]] = []
+def record(docker: str, commands: Iterable[list[str]]) -> Iterator[list[tuple[str, str, bytes]]]:
+    """What `docker` sends for each command, its pings left out."""
     with tempfile.TemporaryDirectory() as directory:
         recorder = Recorder(f"{directory}/docker.sock")
         environ = {"HOME": directory, "PATH": os.defpath, "SAMPAN_TEST_SET": "yes"}
         environ |= {"DOCKER_HOST": f"unix://{directory}/docker.sock", "DOCKER_API_VERSION": API_VERSION}
-        for line in ARGUMENTS.strip().splitlines():
-            argv = split(line)
+        for argv in commands:
             recorder.requests.clear()
-            subprocess.run([docker, "create", *argv], env=environ, cwd="/usr", check=True, capture_output=True)
-            target, body = next(r for r in recorder.requests if "/create" in r[0])
-            results.append({"argv": argv, "query": target.partition("?")[2], "body": json.loads(body)})
+            subprocess.run([docker, *argv], env=environ, cwd="/usr", check=True, capture_output=True)
+            yield [request for request in recorder.requests if "_ping" not in request[1]]
+
+
+def record_creates(docker: str) -> list[dict[str, Any]]:
+    """The bodies of ARGUMENTS."""
+    results: list[dict[str, Any]] = []
+    lines = [split(line) for line in ARGUMENTS.strip().splitlines()]
+    for argv, requests in zip(lines, record(docker, (["create", *argv] for argv in lines)), strict=True):
+        _, target, body = next(request for request in requests if "/create" in request[1])
+        results.append({"argv": argv, "query": target.partition("?")[2], "body": json.loads(body)})
     return results
+
+
+def record_networks(docker: str) -> list[dict[str, Any]]:
+    """The requests of NETWORKS."""
+    lines = [split(line) for line in NETWORKS.strip().splitlines()]
+    return [
+        {"argv": argv, "requests": [[method, target, json.loads(body or "null")] for method, target, body in requests]}
+        for argv, requests in zip(lines, record(docker, lines), strict=True)
+    ]
 
 
 def changes(base: dict[str, Any], body: dict[str, Any]) -> dict[str, object]:
@@ -175,12 +202,15 @@ def changes(base: dict[str, Any], body: dict[str, Any]) -> dict[str, object]:
 
 def main() -> None:
     """Write the answers of the docker CLI named by the first argument (default: the one on PATH)."""
-    results = record(sys.argv[1] if len(sys.argv) > 1 else "docker")
+    docker = sys.argv[1] if len(sys.argv) > 1 else shutil.which("docker") or "docker"
+    results = record_creates(docker)
     RECORDED.parent.mkdir(parents=True, exist_ok=True)
     base = results[0]["body"]
     cases = [{"argv": r["argv"], "query": r["query"], "changes": changes(base, r["body"])} for r in results]
     lines = ",\n".join(json.dumps(case, sort_keys=True) for case in cases)
     RECORDED.write_text(f'{{"base": {json.dumps(base, sort_keys=True)},\n"cases": [\n{lines}\n]}}\n')
+    lines = ",\n".join(json.dumps(case, sort_keys=True) for case in record_networks(docker))
+    RECORDED_NETWORKS.write_text(f"[\n{lines}\n]\n")
 
 
 if __name__ == "__main__":

@@ -241,6 +241,10 @@ class Client:
     def create_container(self, body: Json, *, name: str = "", platform: str = "") -> Json:
         """POST /containers/create: ``{"Id": …, "Warnings": […]}``."""
         query = [(k, v) for k, v in (("name", name), ("platform", platform)) if v]
+        endpoints = (body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
+        if _version_key(self.version) < (1, 44) and any((e or {}).get("MacAddress") for e in endpoints.values()):
+            needs = "requires API version 1.44, but the Docker daemon API version is"
+            raise ClientError(f'"specify mac-address per network" {needs} {self.version}')
         answer: Json = self.call("POST", "/containers/create", query, body)
         return answer
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 TYPES = ("config", "container", "image", "network", "node", "plugin", "secret", "service", "task", "volume")
 _PATHS = {
-    "network": "/networks/{}",
     "volume": "/volumes/{}",
     "service": "/services/{}?insertDefaults=true",
     "task": "/tasks/{}",
@@ -79,6 +78,8 @@ def _get(client: Client, kind: str, name: str, *, size: bool = False) -> bytes:
         return client.inspect_container_raw(name, size=size)
     if kind == "image":
         return client.inspect_image_raw(name)
+    if kind == "network":
+        return client.inspect_network_raw(name)
     return client.inspect_raw(_PATHS[kind].format(percent(name)))
 
 
