@@ -168,8 +168,12 @@ class Netlab:
             self._spaces.pop().close()
 
     def _join(self, mtu: int) -> None:
+        # not the index that it has in host: the kernel takes a second for the carrier of a veth whose ends share one
+        veth = f"link add name eth0 index 9 mtu {mtu} type veth peer name eth0 mtu {mtu} netns {self.host.path}"
+        self.outside.batch(veth)
+        for space in (self.host, self.outside):  # its link-local address counts at once, or IPv6 would wait 2 s for it
+            space.sysctl("ipv6/conf/eth0/accept_dad", "0")
         self.host.batch(
-            f"link add eth0 mtu {mtu} type veth peer name eth0 mtu {mtu} netns {self.outside.path}",
             f"address add {self.HOST4}/24 dev eth0",
             f"address add {self.HOST6}/64 dev eth0 nodad",
             "link set eth0 up",

@@ -31,5 +31,5 @@ def endpoint(one: Network, number: int, **more: Any) -> Endpoint:
         found["ipv4"] = f"{base[0]}.{base[1]}.{number >> 8 or base[2]}.{number & 255}/{one.ipv4[0].prefix}"
     if one.ipv6:
         found["ipv6"] = f"{one.ipv6[0].subnet.partition('/')[0]}{number:x}/{one.ipv6[0].prefix}"
-    identity = f"{number:07x}" + one.id[:57]
+    identity = f"{one.id[:2]}{number:05x}{one.id[:57]}"
     return Endpoint(identity, one.id, f"{number:064x}", **{**found, **more})

@@ -17,7 +17,8 @@ What is set, and why:
 * ``route_localnet``, for ports published on 127.0.0.1 (the firewall guards it), not on internal networks;
 * ``proxy_arp_pvlan`` where inter-container traffic is off: the ports are isolated, the bridge answers for linked ones;
 * IPv4 forwarding on the bridge and the uplinks, never on all links; off on an internal network's bridge;
-* IPv6: off on the bridge of a network without. With, no router advertisements are listened to, and forwarding is on:
+* IPv6: off on the bridge of a network without. With, no router advertisements are listened to; no address is looked
+  for before it is used, which would keep what comes from outside waiting two seconds; and forwarding is on:
   ``force_forwarding`` of the bridge and uplinks from Linux 6.17 on; before there is only the switch for all links. It
   makes the kernel ignore router advertisements, so links that live on them are told to listen all the same.
 """
@@ -25,7 +26,7 @@ What is set, and why:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from errno import ENODEV
 from typing import Final
 
@@ -42,7 +43,7 @@ from sampan.linux.rtnetlink import (
     set_link,
 )
 from sampan.network.errors import NetworkError
-from sampan.network.model import OPTION_ICC, OPTION_MTU, Network
+from sampan.network.model import OPTION_BRIDGE_NAME, OPTION_ICC, OPTION_MTU, Network
 from sampan.network.ruleset import enabled
 
 PORTS: Final = 1023  # of a bridge: BR_MAX_PORTS less port 0 (net/bridge/br_private.h)
@@ -134,9 +135,11 @@ def ensure(host: Rtnetlink, network: Network) -> Bridge:
     changed = []
     link = host.link(network.bridge)
     if link is None:
-        host.apply(_making(network, mtu), f"network {network.name}")
+        host.apply([_making(network, mtu)], f"network {network.name}")
         changed.append(f"made {network.bridge}")
         link = _found(host, network.bridge)
+        host.apply([set_link(link.index, alias=alias_of(network))], f"network {network.name}: {link.name}")
+        link = replace(link, alias=alias_of(network))
     elif link.kind != "bridge":
         raise NotABridge(link.name)
     everyone = host.addresses()
@@ -169,18 +172,19 @@ def _found(host: Rtnetlink, name: str) -> Link:
     return link
 
 
-def _making(network: Network, mtu: int) -> list[Message]:
+def _making(network: Network, mtu: int) -> Message:
     gateway = next((pool.gateway for pool in network.ipv4 if pool.gateway), "")
     mac = mac_from_ipv4(gateway) if gateway else "02:42:" + bytes.fromhex(network.id[:8]).hex(":")
-    return [new_bridge(network.bridge, mtu=mtu, mac=mac), set_link(network.bridge, alias=alias_of(network))]
+    return new_bridge(network.bridge, mtu=mtu, mac=mac)
 
 
 def _repairs(network: Network, link: Link, mtu: int, there: Iterable[Address]) -> list[Message]:
     """Return the messages that make the bridge right. A bridge that isn't ours keeps its MTU and other addresses."""
     wanted = gateways(network)
+    unmarked = not link.alias and OPTION_BRIDGE_NAME not in network.options  # a kill came between making and marking
     has = [one.interface for one in there if one.scope == _SCOPE_GLOBAL]
-    messages = []
-    if is_ours(link):
+    messages = [set_link(link.index, alias=alias_of(network))] if unmarked else []
+    if unmarked or is_ours(link):
         messages += [delete_address(link.index, one) for one in has if one not in wanted]
         if link.mtu != mtu:
             messages.append(set_link(link.index, mtu=mtu))
@@ -200,6 +204,7 @@ def _settings(network: Network, name: str) -> list[str]:
         wanted[f"ipv6/conf/{name}/disable_ipv6"] = "0" if network.ipv6 else "1"
         if network.ipv6:
             wanted[f"ipv6/conf/{name}/accept_ra"] = "0"
+            wanted[f"ipv6/conf/{name}/accept_dad"] = "0"
     return [f"{key} = {value}" for key, value in wanted.items() if sysctl.ensure(key, value)]
 
 

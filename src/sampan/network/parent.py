@@ -51,7 +51,11 @@ class BadMode(NetworkError):
 def parent_name(network: Network) -> str:
     """Return the parent's name. A network that is internal or names none works on a dummy of its own."""
     named = "" if network.internal else network.options.get(OPTION_PARENT, "")
-    return named or f"dm-{network.id[:12]}"
+    return named or _dummy_name(network)
+
+
+def _dummy_name(network: Network) -> str:
+    return f"dm-{network.id[:12]}"
 
 
 def mode_of(network: Network) -> str:
@@ -86,7 +90,8 @@ def ensure(host: Rtnetlink, network: Network) -> Link:
     name = parent_name(network)
     link = host.link(name)
     if link is None:
-        host.apply(_making(host, network, name), f"network {network.name}")
+        host.apply([_making(host, network, name)], f"network {network.name}")
+        host.apply([set_link(name, alias=alias_of(network))], f"network {network.name}")
         link = host.link(name)
     if link is None:
         raise NetlinkError(ENODEV, f"find link {name}", "it was deleted while it was made")
@@ -98,13 +103,13 @@ def ensure(host: Rtnetlink, network: Network) -> Link:
 def remove(host: Rtnetlink, network: Network) -> bool:
     """Delete the parent if it was made for this network; tell whether it was."""
     link = host.link(parent_name(network))
-    return link is not None and link.alias == alias_of(network) and host.delete_link(link.index)
+    made = link is not None and (link.alias == alias_of(network) or link.name == _dummy_name(network))
+    return made and host.delete_link(parent_name(network))
 
 
-def _making(host: Rtnetlink, network: Network, name: str) -> list[Message]:
-    marked = set_link(name, alias=alias_of(network))
-    if name == f"dm-{network.id[:12]}":
-        return [new_dummy(name), marked]
+def _making(host: Rtnetlink, network: Network, name: str) -> Message:
+    if name == _dummy_name(network):
+        return new_dummy(name)
     base, dot, tag = name.rpartition(".")
     if not dot:
         raise BadParent(f"invalid subinterface vlan name {name}, example formatting is eth0.10")
@@ -115,4 +120,4 @@ def _making(host: Rtnetlink, network: Network, name: str) -> list[Message]:
     link = host.link(base)
     if link is None:
         raise BadParent(f"-o parent interface was not found on the host: {base}")
-    return [new_vlan(name, link.index, int(tag)), marked]
+    return new_vlan(name, link.index, int(tag))

@@ -15,7 +15,7 @@ from support.places import network
 DUAL = network("a", "172.18.0.0/16", "172.28.0.0/24", "fd00:1::/64")
 PLAIN = network("b", "172.19.0.0/16")
 INNER = network("c", "172.20.0.0/16", "fd00:2::/64", internal=True)
-IPV6_SETTINGS = ("disable_ipv6", "accept_ra")
+IPV6_SETTINGS = ("disable_ipv6", "accept_ra", "accept_dad")
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_an_internal_network_is_not_routed(lab: Netlab, host: Rtnetlink) -> None
 
 
 def test_ipv6_is_off_without_and_deaf_to_routers_with(lab: Netlab, host: Rtnetlink) -> None:
-    for one, expected in ((PLAIN, ["1", "1"]), (DUAL, ["0", "0"])):
+    for one, expected in ((PLAIN, ["1", "1", "1"]), (DUAL, ["0", "0", "0"])):
         bridge.ensure(host, one)
         assert [lab.host.sysctl(f"ipv6/conf/{one.bridge}/{key}") for key in IPV6_SETTINGS] == expected
     assert not [one for one in seen(lab, PLAIN.bridge)["addr_info"] if one["family"] == "inet6"]
@@ -155,6 +155,13 @@ def test_a_bridge_of_the_users_is_used_and_kept(lab: Netlab, host: Rtnetlink) ->
     found = [one["local"] for one in link["addr_info"] if one["family"] == "inet"]
     assert (found, link["mtu"], link["address"]) == (["10.66.0.1", "172.22.0.1"], 1300, mac)
     assert bridge.remove(host, own) is False and seen(lab, "mine")
+
+
+def test_a_bridge_that_a_kill_left_unmarked_is_ours(lab: Netlab, host: Rtnetlink) -> None:
+    lab.host.batch(f"link add {PLAIN.bridge} type bridge")
+    bridge.ensure(host, PLAIN)
+    assert bridge.ours(host).keys() == {PLAIN.id} and bridge.ensure(host, PLAIN).changed == ()
+    assert bridge.remove(host, PLAIN) is True
 
 
 def test_removing(lab: Netlab, host: Rtnetlink) -> None:
