@@ -40,6 +40,8 @@ def test_body_is_docker_s(case, monkeypatch) -> None:
     assert _sorted(json.loads(json.dumps(_body(*case["argv"])))) == _sorted(expected)
 
 
+BOTH = "conflicting options: cannot specify both --{} and {}"
+MIXED = "conflicting options: cannot attach both user-defined and non-user-defined network-modes"
 FAULTS = [
     (["--rm", "--restart", "always"], "conflicting options: cannot specify both --restart and --rm"),
     (["--network-alias", "a"], "network-scoped aliases are only supported for user-defined networks"),
@@ -59,6 +61,26 @@ FAULTS = [
     (["--no-healthcheck", "--health-cmd", "x"], "--no-healthcheck conflicts with --health-* options"),
     (["--health-retries", "-1"], "--health-retries cannot be negative"),
     (["--network", "a", "--network", "a"], 'network "a" is specified multiple times'),
+    (["--network", ""], "no name set for network"),
+    (["--network", "a", "--network", "bridge"], MIXED),
+    (["--network", "name=a,alias=x", "--network-alias", "y"], BOTH.format("network-alias", "per-network alias")),
+    (["--network", "name=a,ip=1.2.3.4", "--ip", "1.2.3.5"], BOTH.format("ip", "per-network IPv4 address")),
+    (["--network", "name=a,mac-address=foo"], "foo is not a valid mac address"),
+    (["--network", "name=bridge,alias=x"], "network-scoped aliases are only supported for user-defined networks"),
+    (["--mac-address", "0:0:5e:0:53:1"], "0:0:5e:0:53:1 is not a valid mac address"),
+    (["--mac-address", "02-00:00:00:00:01"], "02-00:00:00:00:01 is not a valid mac address"),
+    (["-p", "foo"], "invalid containerPort: foo"),
+    (["-p", "foo:80"], "invalid hostPort: foo"),
+    (["-p", "80/foo"], "invalid proto: foo"),
+    (["-p", ""], "no port specified: <empty>"),
+    (["-p", "8080:"], "no port specified: 8080:<empty>"),
+    (["-p", "8080-8081:80-82"], "invalid ranges specified for container and host Ports: 80-82 and 8080-8081"),
+    (["-p", "localhost:80:80"], "invalid IP address: localhost"),
+    (["-p", "fe80::1%eth0:80:80"], "invalid IP address: fe80::1%eth0"),
+    (["-p", "99999:80"], "invalid hostPort: 99999"),
+    (["-p", "target=80,published"], "invalid publish opts format (should be name=value but got 'published')"),
+    (["--expose", "82-80"], "invalid range format for --expose: 82-80, error: invalid range specified for port: 82-80"),
+    (["--expose", ""], "invalid range format for --expose: , error: empty string specified for ports"),
     (["--restart", ":1"], "invalid restart policy format: no policy provided before colon"),
     (["--storage-opt", "x"], "invalid storage option"),
 ]

@@ -104,6 +104,14 @@ PORTS = [
     ([_port(80, 8080, "0.0.0.0"), _port(443)], "443/tcp, 0.0.0.0:8080->80/tcp"),
     ([_port(80, 80, "0.0.0.0"), _port(81, 81, "0.0.0.0")], "0.0.0.0:80-81->80-81/tcp"),
     ([_port(53, 5353, "::", "udp")], "[::]:5353->53/udp"),
+    (
+        [
+            *(_port(n, n, ip) for n in (90, 91, 93) for ip in ("0.0.0.0", "::")),
+            _port(7, kind="udp"),
+            _port(80, 8080, "::1"),
+        ],
+        "0.0.0.0:90-91->90-91/tcp, [::]:90-91->90-91/tcp, 7/udp, 0.0.0.0:93->93/tcp, [::]:93->93/tcp, [::1]:8080->80/tcp",
+    ),
 ]
 
 
@@ -244,6 +252,37 @@ def test_timestamps(text, expected) -> None:
 def test_bad_timestamps(text) -> None:
     with pytest.raises(ValueError, match=r"parsing time|failed to parse value as time or duration"):
         timestamp(text)
+
+
+TIMES = [
+    ("2026-11-24T11:13:33.86164848Z", "2026-11-24 11:13:33.86164848 +0000 UTC"),
+    ("0001-01-01T00:00:00Z", "0001-01-01 00:00:00 +0000 UTC"),
+    ("2026-11-24T11:13:33.5+08:00", "2026-11-24 11:13:33.5 +0800 CST"),
+    ("2026-11-24T11:13:33+05:30", "2026-11-24 11:13:33 +0530 +0530"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), TIMES)
+def test_times(monkeypatch, text, expected) -> None:
+    monkeypatch.setenv("TZ", "CST-8")
+    time.tzset()
+    try:
+        assert gotext.go_time(text) == expected
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+NATURAL = [
+    ["a", "a-", "a1", "a01", "a2", "a10", "aB", "a_", "ab", "b"],
+    ["1", "01", "2", "10", "x"],
+    ["é1", "é2", "é10"],
+]
+
+
+@pytest.mark.parametrize("names", NATURAL)
+def test_numbers_are_sorted_by_value(names) -> None:
+    assert sorted(reversed(names), key=gotext.natural) == names
 
 
 def test_natural_order() -> None:

@@ -159,6 +159,82 @@ def test_inspect_knows_zero_values(text, expected) -> None:
     assert inspector.text() == expected + "\n"
 
 
+NETWORK = (
+    b'{"Name":"n","Id":"abc","Created":"2026-11-24T11:37:48.301814018Z","Scope":"local","Driver":"bridge",'
+    b'"EnableIPv6":true,"IPAM":{"Driver":"default","Options":null,"Config":[{"Subnet":"10.1.0.0/16","IPRange":'
+    b'"10.1.1.0/24","Gateway":"10.1.0.1","AuxiliaryAddresses":{"a":"10.1.0.9"}},{"Subnet":"fd77::/64"}]},'
+    b'"Internal":false,"Attachable":false,"Ingress":false,"ConfigFrom":{"Network":""},"ConfigOnly":false,'
+    b'"Containers":{"c1":{"Name":"web","EndpointID":"e","MacAddress":"m","IPv4Address":"10.1.0.5/16",'
+    b'"IPv6Address":""}},"Options":{},"Labels":{"a":"b"}}'
+)
+# as docker 28 printed them on an API 1.45 daemon, which does not tell EnableIPv4
+NETWORKS = [
+    ("{{.IPAM.Config}}", "[{10.1.0.0/16 10.1.1.0/24 10.1.0.1 map[a:10.1.0.9]} {fd77::/64   map[]}]"),
+    (
+        "{{.IPAM}} {{.ConfigFrom}}",
+        "{default map[] [{10.1.0.0/16 10.1.1.0/24 10.1.0.1 map[a:10.1.0.9]} {fd77::/64   map[]}]} {}",
+    ),
+    ("{{range .IPAM.Config}}{{.Gateway}}|{{.AuxAddress}}|{{end}}", "10.1.0.1|map[a:10.1.0.9]||map[]|"),
+    ("{{(index .IPAM.Config 0).Subnet}}", "10.1.0.0/16"),
+    ("{{.ID}} {{.Created}}", "abc 2026-11-24 11:37:48.301814018 +0000 UTC"),
+    ("{{.Id}}", "abc"),
+    ("{{json .Created}}", '"2026-11-24T11:37:48.301814018Z"'),
+    ("{{.EnableIPv4}} {{.Peers}} {{.Services}}", "false [] map[]"),
+    ("{{range .Containers}}{{.Name}} {{.IPv4Address}}{{end}}", "web 10.1.0.5/16"),
+    ("{{.Containers}}", "map[c1:{web e m 10.1.0.5/16 }]"),
+    (
+        "{{json .}}",
+        NETWORK.decode().replace('"EnableIPv6"', '"EnableIPv4":false,"EnableIPv6"'),
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), NETWORKS)
+def test_inspect_of_a_network(text, expected) -> None:
+    inspector = Inspector(text)
+    inspector.add("network", NETWORK)
+    assert inspector.text() == expected + "\n"
+
+
+PUBLISHED = (
+    b'{"Id":"abc","Config":{"ExposedPorts":{"80/tcp":{},"81/tcp":{}},"Volumes":{"/v":{}}},"HostConfig":{"PortBindings":'
+    b'{"80/tcp":[{"HostIp":"","HostPort":"8080"}]}},"NetworkSettings":{"Ports":{"80/tcp":[{"HostIp":"0.0.0.0",'
+    b'"HostPort":"8080"},{"HostIp":"::","HostPort":"8080"}],"81/tcp":null},"Networks":{"n":{"IPAMConfig":'
+    b'{"IPv4Address":"10.1.0.5"},"Links":null,"Aliases":["a"],"NetworkID":"i","DriverOpts":null,"DNSNames":null}}}}'
+)
+PORTS = [
+    ("{{.NetworkSettings.Ports}}", "map[80/tcp:[{0.0.0.0 8080} {:: 8080}] 81/tcp:[]]"),
+    ("{{.HostConfig.PortBindings}}", "map[80/tcp:[{ 8080}]]"),
+    ("{{.Config.ExposedPorts}} {{.Config.Volumes}}", "map[80/tcp:{} 81/tcp:{}] map[/v:{}]"),
+    ("{{json .Config.ExposedPorts}}", '{"80/tcp":{},"81/tcp":{}}'),
+    ('{{(index (index .NetworkSettings.Ports "80/tcp") 0).HostPort}}', "8080"),
+    (
+        "{{range $p, $c := .NetworkSettings.Ports}}{{$p}}{{range $c}} {{.HostIP}}{{end}};{{end}}",
+        "80/tcp 0.0.0.0 ::;81/tcp;",
+    ),
+    (
+        "{{range $p, $c := .NetworkSettings.Ports}}{{$p}}{{range $c}} {{.HostIp}}{{end}};{{end}}",
+        "80/tcp 0.0.0.0 ::;81/tcp;",
+    ),
+    (
+        "{{range .NetworkSettings.Networks}}{{.IPAMConfig.IPv4Address}} {{.IPAMConfig.LinkLocalIPs}}{{end}}",
+        "10.1.0.5 []",
+    ),
+    (
+        "{{json .NetworkSettings.Networks.n}}",
+        '{"IPAMConfig":{"IPv4Address":"10.1.0.5"},"Links":null,"Aliases":["a"],"DriverOpts":null,"GwPriority":0,'
+        '"NetworkID":"i","DNSNames":null}',
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), PORTS)
+def test_inspect_of_ports(text, expected) -> None:
+    inspector = Inspector(text)
+    inspector.add("container", PUBLISHED)
+    assert inspector.text() == expected + "\n"
+
+
 def test_inspect_falls_back_to_the_plain_json() -> None:
     with pytest.raises(TemplateError, match=r'<\.State\.Health\.Status>: map has no entry for key "Health"'):
         Inspector("{{.State.Health.Status}}").add("container", CONTAINER)
