@@ -1,5 +1,7 @@
 """Tables, sizes, times, ports, progress and help as Docker writes them."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,6 +99,8 @@ def _port(private, public=0, ip="", kind="tcp"):
     return {"PrivatePort": private, "PublicPort": public, "IP": ip, "Type": kind}
 
 
+V4 = "0.0.0.0"
+TWO_FAMILIES = [_port(number, number, address) for number in (90, 91, 93) for address in (V4, "::")]
 PORTS = [
     ([], ""),
     ([_port(80)], "80/tcp"),
@@ -105,12 +109,8 @@ PORTS = [
     ([_port(80, 80, "0.0.0.0"), _port(81, 81, "0.0.0.0")], "0.0.0.0:80-81->80-81/tcp"),
     ([_port(53, 5353, "::", "udp")], "[::]:5353->53/udp"),
     (
-        [
-            *(_port(n, n, ip) for n in (90, 91, 93) for ip in ("0.0.0.0", "::")),
-            _port(7, kind="udp"),
-            _port(80, 8080, "::1"),
-        ],
-        "0.0.0.0:90-91->90-91/tcp, [::]:90-91->90-91/tcp, 7/udp, 0.0.0.0:93->93/tcp, [::]:93->93/tcp, [::1]:8080->80/tcp",
+        [*TWO_FAMILIES, _port(7, kind="udp"), _port(80, 8080, "::1")],
+        f"{V4}:90-91->90-91/tcp, [::]:90-91->90-91/tcp, 7/udp, {V4}:93->93/tcp, [::]:93->93/tcp, [::1]:8080->80/tcp",
     ),
 ]
 
@@ -282,7 +282,7 @@ NATURAL = [
 
 @pytest.mark.parametrize("names", NATURAL)
 def test_numbers_are_sorted_by_value(names) -> None:
-    assert sorted(reversed(names), key=gotext.natural) == names
+    assert sorted(names[::-1], key=gotext.natural) == names
 
 
 def test_natural_order() -> None:

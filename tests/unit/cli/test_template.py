@@ -202,6 +202,10 @@ PUBLISHED = (
     b'"HostPort":"8080"},{"HostIp":"::","HostPort":"8080"}],"81/tcp":null},"Networks":{"n":{"IPAMConfig":'
     b'{"IPv4Address":"10.1.0.5"},"Links":null,"Aliases":["a"],"NetworkID":"i","DriverOpts":null,"DNSNames":null}}}}'
 )
+ENDPOINT = (
+    '{"IPAMConfig":{"IPv4Address":"10.1.0.5"},"Links":null,"Aliases":["a"],"DriverOpts":null,"GwPriority":0,'
+    '"NetworkID":"i","DNSNames":null}'
+)
 PORTS = [
     ("{{.NetworkSettings.Ports}}", "map[80/tcp:[{0.0.0.0 8080} {:: 8080}] 81/tcp:[]]"),
     ("{{.HostConfig.PortBindings}}", "map[80/tcp:[{ 8080}]]"),
@@ -222,8 +226,7 @@ PORTS = [
     ),
     (
         "{{json .NetworkSettings.Networks.n}}",
-        '{"IPAMConfig":{"IPv4Address":"10.1.0.5"},"Links":null,"Aliases":["a"],"DriverOpts":null,"GwPriority":0,'
-        '"NetworkID":"i","DNSNames":null}',
+        ENDPOINT,
     ),
 ]
 
