@@ -8,7 +8,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from typing import TYPE_CHECKING, Final
+
+from sampan.linux import process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
 LOCK: Final = "sampand.lock"
 OWNER: Final = "data-root"
+_ROUNDING_S: Final = 1.0  # between a process's start in clock ticks and a file's time
 
 
 class Occupied(Exception):
@@ -45,10 +49,15 @@ def hold(directory: Path, flag: str) -> int:
 def pidfile(path: Path) -> Iterator[None]:
     """Keep this process's PID in a file, which is removed in the end. Raises Occupied: it is a living one's; OSError.
 
-    A file that a dead process left is taken over: its PID may belong to anybody by now, its lock to nobody.
+    A file that a dead process left is taken over, also where its PID is somebody else's by now: who began after the
+    file was written did not write it. A living process that may have written it keeps it, with a lock or without.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = _lock_pidfile(path)
+    holder = _writer(descriptor)
+    if holder:
+        os.close(descriptor)
+        raise _taken(path, str(holder))
     try:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -67,14 +76,33 @@ def _lock_pidfile(path: Path) -> int:
         except BlockingIOError:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
-            raise Occupied(
-                f"cannot use the PID file {path}\n"
-                f"  because  process with PID {holder or 'unknown'} is still running\n"
-                "  try      `sampan system stop` to end that one, or another --pidfile"
-            ) from None
+            raise _taken(path, holder or "unknown") from None
         if _is_at(path, descriptor):
             return descriptor
         os.close(descriptor)  # its last owner removed it between our two steps
+
+
+def _taken(path: Path, holder: str) -> Occupied:
+    return Occupied(
+        f"cannot use the PID file {path}\n"
+        f"  because  process with PID {holder} is still running\n"
+        "  try      `sampan system stop` if that is a sampand, to remove the file if it is not its own, "
+        "or another --pidfile"
+    )
+
+
+def _writer(descriptor: int) -> int:
+    """Return the PID in the file if a living process of that number may have written it, else 0."""
+    text = os.pread(descriptor, 32, 0).strip()
+    if not text.isdigit() or int(text) in (0, os.getpid()):
+        return 0
+    try:
+        ticks = process.start_time(int(text))
+    except OSError:
+        return 0
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    began = booted + ticks / os.sysconf("SC_CLK_TCK")
+    return int(text) if began <= os.fstat(descriptor).st_mtime + _ROUNDING_S else 0
 
 
 def _is_at(path: Path, descriptor: int) -> bool:

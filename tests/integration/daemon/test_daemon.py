@@ -87,9 +87,21 @@ def test_a_pidfile_of_a_living_one_is_refused_and_stays(sampand: Sampand, tmp_pa
 def test_a_pidfile_that_a_dead_one_left_is_taken_over(sampand: Sampand) -> None:
     pidfile = sampand.home / "pid"
     sampand.kill()
-    pidfile.write_text(f"{os.getpid()}\n")  # its number belongs to somebody else now
+    pidfile.write_text(f"{os.getpid()}\n")
+    os.utime(pidfile, (1, 1))  # long before we began: the number was another's, before a restart of the machine maybe
     sampand.start()
     assert int(pidfile.read_text()) == sampand.pid
+
+
+def test_a_pidfile_of_a_living_stranger_is_refused_and_stays(tmp_path: Path) -> None:
+    """Somebody who holds no lock on it, as most programs: dockerd refuses it as well."""
+    pidfile = tmp_path / "pid"
+    pidfile.write_text(f"{os.getpid()}\n")
+    places = ("--data-root", str(tmp_path / "data"), "--exec-root", str(tmp_path / "run"))
+    answer = sampand_run("-H", f"unix://{tmp_path}/s.sock", *places, "--pidfile", str(pidfile))
+    assert answer.returncode == 1
+    assert f"process with PID {os.getpid()} is still running" in answer.stderr
+    assert int(pidfile.read_text()) == os.getpid()
 
 
 def test_stop_by_request(sampand: Sampand) -> None:
