@@ -154,9 +154,9 @@ class Execs:
         run = one.container.run
         if run is None:
             raise NotRunning(one.container.id)
-        one.started = True
         size = console_size or one.body.console_size
         launch = self._launch(one, (size[0], size[1]) if size and any(size) else None)
+        one.started = True
         await self._core.run(self._begin(one, run.monitor, launch, None if detach else connection, tty=tty))
 
     def _launch(self, one: Exec, size: tuple[int, int] | None) -> ExecLaunch:
@@ -173,24 +173,32 @@ class Execs:
     ) -> None:
         self._event(one, f"exec_start: {_command(one.body)}")
         voice: socket.socket | None = None
-        if connection is not None:
-            sock, early = await connection.detach()
-            voice = sock.dup()  # to say why, if the program can't be run
-            launch.attachment = self._attachment(one, sock, early)
         try:
+            if connection is not None:
+                sock, early = await connection.detach()
+                voice = sock.dup()  # to say why, if the program can't be run
+                launch.attachment = self._attachment(one, sock, early)
             one.pid = await monitor.exec(launch)
         except (StartFailed, MonitorGone) as error:
-            one.code = FAILED
-            self._event(one, "exec_die", exitCode=str(FAILED))
+            self._failed(one)
             why = exec_text(error)
             if voice is None:
                 raise ExecError(error) from error
             await _say(voice, why, framed=not tty)
+        except BaseException:  # among them: the client left before its session began
+            self._failed(one)
+            raise
         else:
             self._follow(one, monitor)
         finally:
             if voice is not None:
                 voice.close()
+
+    def _failed(self, one: Exec) -> None:
+        """Its program will never run."""
+        one.code = FAILED
+        self._retire(one)
+        self._event(one, "exec_die", exitCode=str(FAILED))
 
     def _attachment(self, one: Exec, sock: socket.socket, early: bytes) -> Attachment:
         body = one.body

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from sampan.engine import launching, lifecycle, recovery, removal
+from sampan.api import schema
+from sampan.engine import execs, launching, lifecycle, recovery, removal
 from sampan.engine.container import Container
 from sampan.engine.core import Core
 from sampan.engine.errors import Conflict, EngineError, Internal, NotModified
@@ -249,6 +250,27 @@ def test_a_failed_start_is_kept_and_can_be_tried_again() -> None:
         world.supervisor.failure = None
         await world.lifecycle.start(world.one)
         assert world.one.state.error == ""
+        await world.lifecycle.kill(world.one, None, BY)
+
+    play(story)
+
+
+def test_a_session_whose_client_left_before_its_start_has_ended() -> None:
+    async def detach() -> None:
+        raise ConnectionResetError
+
+    async def story(world: World) -> None:
+        await world.lifecycle.start(world.one)
+        sessions = execs.Execs(world.core)
+        session = await sessions.create(world.one.id, schema.ExecCreate(cmd=["true"]))
+        rest: dict[str, Any] = {"tty": False, "console_size": None, "connection": SimpleNamespace(detach=detach)}
+        with pytest.raises(ConnectionResetError):
+            await sessions.start(session, detach=False, **rest)
+        found = await sessions.inspect(session)
+        assert (found.running, found.exit_code, world.one.exec_ids) == (False, execs.FAILED, [])
+        assert "exec_die" in world.events()
+        with pytest.raises(Conflict, match="has already run"):
+            await sessions.start(session, detach=False, **rest)
         await world.lifecycle.kill(world.one, None, BY)
 
     play(story)
