@@ -8,6 +8,7 @@
 | running   | another boot       | exited 255: the machine was restarted                       |
 | otherwise | nothing            | as the row says                                             |
 | none      | anything           | ended and cleared: its creation or removal was cut off      |
+| damaged   | anything           | told, and left as it is                                     |
 
 Full.   What the database does not take (the disk is full) is logged, and the run directory stays: the next start sees
         the same and tries again. What can't be done for one container never keeps the others from being served.
@@ -19,6 +20,8 @@ import asyncio
 import logging
 import signal
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from sampan.engine import reason
 from sampan.engine.container import Container, State, encode, from_row
@@ -56,7 +59,7 @@ class _Recovery:
     async def run(self) -> None:
         """Recover, then sweep."""
         rows = await self._core.thread(self._core.rows.all)
-        found = [(from_row(row), row) for row in rows]
+        found = [(container, row) for row in rows if (container := self._read(row)) is not None]
         for container, _row in found:
             self._core.catalog.add(container)
         await asyncio.gather(*(self._recover(container, row) for container, row in found))
@@ -64,6 +67,21 @@ class _Recovery:
         orphans = [one for one in await self._core.thread(self._core.run_dirs) if one.name not in known]
         await asyncio.gather(*(self._end_orphan(run_dir) for run_dir in orphans))
         await self._core.thread(_sweep_files, self._core, known)
+
+    def _read(self, row: ContainerRow) -> Container | None:
+        """Read a row; a damaged one, nobody knows by what, is left as it is with all that belongs to it."""
+        try:
+            return from_row(row)
+        except (msgspec.MsgspecError, ValueError, TypeError) as error:
+            database = self._core.settings.data_root / "state.db"
+            log.error(
+                "container %s (%s) can't be served: its record in %s is damaged: %s; nothing of it is touched. "
+                "Restore the file from a copy; or give the container up: stop sampand, then "
+                "sqlite3 %s \"DELETE FROM containers WHERE id = '%s'\"",
+                *(row.id[:12], row.name, database, error, database, row.id),
+            )
+            self._core.catalog.reserve(row.name, row.id)
+            return None
 
     async def _recover(self, container: Container, row: ContainerRow) -> None:
         core = self._core

@@ -31,6 +31,7 @@ class ImageRow:
     added_ns: int = 0  # when it was last loaded or tagged, ns since the epoch: Docker's Metadata.LastTagTime
     names: tuple[str, ...] = ()  # sorted
     pinned: tuple[str, ...] = ()  # sorted
+    damage: str = ""  # what is wrong with the row, whose layers are not known then
 
 
 class ImageRows(Protocol):

@@ -16,6 +16,7 @@ tell running from stopped containers; ``collect`` is to be called after a contai
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections import Counter
@@ -39,6 +40,8 @@ from sampan.image.unpack import UnpackFailed
 from sampan.linux.usage import tree_size
 
 __all__ = ["Image", "Images", "Use"]
+
+log = logging.getLogger(__name__)
 
 Pin = Callable[[str], None]
 Items = list[dict[str, Any]]
@@ -70,6 +73,7 @@ class Images:
         self._pins: Counter[str] = Counter()  # digests and chain IDs that running operations need
         self._configs: dict[str, bytes] = {}
         self.damaged: dict[str, str] = {}  # image ID → what is wrong with its configuration on the disk
+        self._unreadable: set[str] = set()  # images whose rows are damaged
         self._catalog = Catalog(())
         self._reread()
 
@@ -287,6 +291,8 @@ class Images:
 
     def _collect(self, chain_ids: set[str], blobs: set[str]) -> set[str]:
         """Remove what nobody needs of these; return the chain IDs that went. Called with the lock held."""
+        if self._unreadable:
+            return set()
         kept = set(self._catalog.layer_sizes()) | self._layers.used()
         gone = {chain_id for chain_id in chain_ids - kept if not self._pins[chain_id]}
         for chain_id in gone:
@@ -319,8 +325,18 @@ class Images:
                 self._collect({chain_id for chain_id in mine if self._layers.has(chain_id)}, mine)
 
     def _reread(self) -> None:
-        """Make a new catalog of the rows."""
-        self._catalog = Catalog([model.build(row, self._config(row.id)) for row in self._rows.all()])
+        """Make a new catalog of the rows; of a damaged one nobody knows what belongs to it: then nothing is removed."""
+        rows = self._rows.all()
+        for row in rows:
+            if row.damage and row.id not in self._unreadable:
+                log.error(
+                    "image %s (%s) can't be served: its record is damaged: %s. Nothing is removed from the content "
+                    "store until it is mended: restore state.db from a copy; or give the image up: stop sampand, then "
+                    "sqlite3 state.db \"DELETE FROM images WHERE id = '%s'\", and load it again",
+                    *(row.id, ", ".join(row.names), row.damage, row.id),
+                )
+        self._unreadable = {row.id for row in rows if row.damage}
+        self._catalog = Catalog([model.build(row, self._config(row.id)) for row in rows if not row.damage])
 
     def _config(self, image_id: str) -> bytes:
         """Return the configuration's bytes; of an image whose blob is damaged nothing, so that it can be removed."""

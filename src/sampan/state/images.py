@@ -103,11 +103,19 @@ def _all(connection: Connection) -> list[ImageRow]:
 
 def _row(row: tuple[str, str | None, str, int], names: tuple[list[str], list[str]]) -> ImageRow:
     image_id, manifest, layers, added_ns = row
+    damage = ""
+    try:
+        found = tuple(LayerRow(*layer) for layer in json.loads(layers))
+        if any((type(one.diff_id), type(one.blob), type(one.size)) != (str, str, int) for one in found):
+            damage = "its layers have the wrong types"
+    except (ValueError, TypeError) as error:
+        found, damage = (), str(error)
     return ImageRow(
         id=image_id,
         manifest=manifest,
-        layers=tuple(LayerRow(*layer) for layer in json.loads(layers)),
+        layers=found,
         added_ns=added_ns,
         names=tuple(names[0]),
         pinned=tuple(names[1]),
+        damage=damage,
     )

@@ -5,6 +5,8 @@ import signal
 import sqlite3
 from typing import Any
 
+import pytest
+
 from support.processes import wait_for
 
 COUNT = ("sh", "-c", "i=0; while :; do echo $i; i=$((i+1)); sleep 0.02; done")
@@ -90,6 +92,54 @@ def test_what_no_row_knows_is_ended_and_cleared(engine: Any) -> None:
     assert not os.path.exists(f"/proc/{pid}")
     assert not (engine.daemon.data / "containers" / one).exists()
     assert not (engine.daemon.exec / "containers" / one).exists()
+
+
+DAMAGE = ["{", '{"path": 1}', "\x00", '{"config":{},"host":{},"path":"a","args":[],"driver":5}']
+
+
+def test_a_damaged_record_is_told_and_the_others_are_served(engine: Any) -> None:
+    name = "damaged"
+    bad, good = engine.run("sleep", "1000", name=name), engine.run("sleep", "1000")
+    pid = engine.state(bad)["Pid"]
+    with database(engine) as connection:
+        config = connection.execute("SELECT config FROM containers WHERE id = ?", (bad,)).fetchone()[0]
+    for damage in DAMAGE:
+        engine.daemon.kill()
+        with database(engine) as connection:
+            connection.execute("UPDATE containers SET config = ? WHERE id = ?", (damage.encode(), bad))
+        engine.daemon.start()
+        assert [one["Id"] for one in engine.ok("GET", "/containers/json?all=1")] == [good]
+        assert f"container {bad[:12]} ({name}) can't be served" in engine.daemon.tail()
+        assert f"DELETE FROM containers WHERE id = '{bad}'" in engine.daemon.tail()
+        with pytest.raises(AssertionError, match="409"):
+            engine.create("true", name=name)
+    engine.daemon.kill()
+    with database(engine) as connection:
+        connection.execute("UPDATE containers SET config = ? WHERE id = ?", (config, bad))
+    engine.daemon.start()
+    assert engine.state(bad)["Pid"] == pid and engine.state(bad)["Running"]
+    assert (engine.daemon.data / "containers" / bad).exists()
+
+
+def test_a_damaged_record_of_an_image_is_told_and_nothing_is_removed(engine: Any) -> None:
+    one = engine.run("sleep", "1000")
+    image = engine.ok("GET", f"/containers/{one}/json")["Image"]
+    with database(engine) as connection:
+        layers = connection.execute("SELECT layers FROM images WHERE id = ?", (image,)).fetchone()[0]
+    for damage in ("[", "[[1]]", "[[1, 2, 3]]", "{}x"):
+        engine.daemon.kill()
+        with database(engine) as connection:
+            connection.execute("UPDATE images SET layers = ? WHERE id = ?", (damage, image))
+        engine.daemon.start()
+        assert engine.state(one)["Running"]
+        assert engine.ok("GET", "/images/json") == []
+        assert f"image {image} (" in engine.daemon.tail()
+    engine.daemon.kill()
+    with database(engine) as connection:
+        connection.execute("UPDATE images SET layers = ? WHERE id = ?", (layers, image))
+    engine.daemon.start()
+    assert [found["Id"] for found in engine.ok("GET", "/images/json")] == [image]
+    engine.run("true")
 
 
 def test_an_exec_session_outlives_sampand(engine: Any) -> None:
