@@ -234,7 +234,7 @@ def test_runs(clients: Clients, line: str) -> None:
 
 
 HELP = ("exec", "ps", "logs", "images", "start", "attach", "wait", "stop", "kill", "restart", "rm", "inspect", "top")
-HELP += ("rename", "info", "events", "rmi", "tag", "load", "import", "history", "port", "pull")
+HELP += ("rename", "info", "events", "rmi", "tag", "load", "import", "history", "pull")
 
 
 @pytest.mark.parametrize("name", [*HELP, "container ls", "image rm", "image inspect", "container inspect"])
