@@ -1,12 +1,17 @@
 """One sampand to a data root, to an exec root and to a PID file: locks, which the kernel drops with their holder.
 
 An exec root also remembers whose containers it holds: a sampand with another data root would take them for left-overs.
+
+Full.   The locks need no room. What is written (PIDs, the data root's name) is for people and for other sampands: where
+        there is no room, that is logged, and sampand starts all the same: its containers run, and must be stoppable.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import logging
 import os
 import time
 from typing import TYPE_CHECKING, Final
@@ -17,8 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+log = logging.getLogger(__name__)
+
 LOCK: Final = "sampand.lock"
 OWNER: Final = "data-root"
+SPARE: Final = "spare-room"
+SPARE_SIZE: Final = 4096  # bytes: a page, and an inode with it
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _ROUNDING_S: Final = 1.0  # between a process's start in clock ticks and a file's time
 
 
@@ -40,9 +50,21 @@ def hold(directory: Path, flag: str) -> int:
             f"  because  another sampand{f' (pid {holder})' if holder else ''} uses it\n"
             f"  try      `sampan system stop` to end that one, or another {flag}"
         ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    _write(descriptor, f"{os.getpid()}\n", directory / LOCK)
     return descriptor
+
+
+def _write(descriptor: int, text: str, path: Path) -> bool:
+    """Replace the text of one of our small files; tell, and say so in the log, if there is no room for it."""
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text.encode(), 0)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        log.error("%s can't be written: %s; sampand goes on without it", path, error.strerror)
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -53,14 +75,20 @@ def pidfile(path: Path) -> Iterator[None]:
     file was written did not write it. A living process that may have written it keeps it, with a lock or without.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = _lock_pidfile(path)
+    try:
+        descriptor = _lock_pidfile(path)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        log.error("there is no PID file %s: %s", path, error.strerror)
+        yield
+        return
     holder = _writer(descriptor)
     if holder:
         os.close(descriptor)
         raise _taken(path, str(holder))
     try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        _write(descriptor, f"{os.getpid()}\n", path)
         yield
     finally:
         if _is_at(path, descriptor):
@@ -126,4 +154,25 @@ def claim(exec_root: Path, data_root: Path) -> None:
             f"  because  containers of the data root {other} run there\n"
             f"  try      another --exec-root, or --data-root {other}"
         )
-    owner.write_text(f"{data_root}\n")
+    if other == str(data_root):
+        return
+    descriptor = os.open(owner, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        _write(descriptor, f"{data_root}\n", owner)
+    finally:
+        os.close(descriptor)
+
+
+def reserve(exec_root: Path) -> None:
+    """Keep a little room for the next sampand's sockets, for when others have filled the file system by then."""
+    with contextlib.suppress(OSError):  # it is full now: there is nothing to keep
+        (exec_root / SPARE).write_bytes(bytes(SPARE_SIZE))
+
+
+def release(exec_root: Path) -> bool:
+    """Give the room back that was kept; tell whether there was some."""
+    try:
+        (exec_root / SPARE).unlink()
+    except FileNotFoundError:
+        return False
+    return True

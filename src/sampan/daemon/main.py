@@ -74,7 +74,7 @@ async def _serve(chosen: Options) -> int:
     # Heavy imports come after the locks: a second sampand is told at once.
     from sampan.api.server.app import App
     from sampan.api.server.http import Server
-    from sampan.daemon import listen, wiring
+    from sampan.daemon import wiring
     from sampan.daemon.dataroot import LostDatabase
     from sampan.engine.errors import EngineError
     from sampan.state.database import UnusableDatabase
@@ -82,7 +82,8 @@ async def _serve(chosen: Options) -> int:
 
     stop = asyncio.Event()
     _handle_signals(stop)
-    sockets = [listen.listen(host, group=chosen.group, allow_plain_tcp=chosen.allow_plain_tcp) for host in chosen.hosts]
+    sockets = [_listen(host, chosen) for host in chosen.hosts]
+    locks.reserve(chosen.exec_root)
     try:
         parts = await asyncio.to_thread(wiring.build, chosen)
     except (LostDatabase, UnusableDatabase, StorageError, EngineError) as error:
@@ -101,6 +102,22 @@ async def _serve(chosen: Options) -> int:
         await _end(server, parts)
         _close(sockets, chosen)
     return 0
+
+
+def _listen(host: str, chosen: Options) -> socket.socket:
+    """Listen at an address; where the exec root is full, in the room that the last sampand kept there for that."""
+    from sampan.daemon import listen
+
+    def attempt() -> socket.socket:
+        return listen.listen(host, group=chosen.group, allow_plain_tcp=chosen.allow_plain_tcp)
+
+    try:
+        return attempt()
+    except OSError as error:
+        if error.errno not in locks.NO_ROOM or not locks.release(chosen.exec_root):
+            raise
+        log.error("the file system of %s is full: containers can be stopped, and hardly any started", chosen.exec_root)
+        return attempt()
 
 
 async def _start_zygote(parts: Parts) -> None:

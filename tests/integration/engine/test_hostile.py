@@ -3,6 +3,9 @@
 No container here is started with a sysctl: a hole would write to the machine.
 """
 
+import contextlib
+import itertools
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,3 +83,70 @@ def test_a_start_and_a_removal_on_a_full_disk(small: Client) -> None:
     (small.daemon.data / "ballast").unlink()
     small.daemon.restart()
     assert small.ok("GET", "/containers/json?all=1") == []
+
+
+class AllInOne(Sampand):
+    """A sampand that has its socket and its PID file in the exec root, as by default."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.socket = self.exec / "sampan.sock"
+        self.engine.host = f"unix://{self.socket}"
+
+    def argv(self) -> list[str]:
+        return [str(self.exec / "sampand.pid") if word == str(self.home / "pid") else word for word in super().argv()]
+
+    def leftovers(self) -> list[str]:
+        """But for the file system that the exec root is on: the test's own."""
+        return [line for line in super().leftovers() if f" {self.exec} " not in line]
+
+
+@pytest.fixture
+def crowded() -> Iterator[Client]:
+    """A daemon whose exec root is a file system of 1 MiB and 80 inodes, with busybox."""
+    root_or_skip()
+    sampand = AllInOne()
+    sampand.exec.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=80", "none", str(sampand.exec)], check=True)
+    try:
+        with sampand:
+            sampand.engine.load_busybox()
+            yield Client(sampand)
+    finally:
+        subprocess.run(["umount", "-l", str(sampand.exec)], check=True)
+        shutil.rmtree(sampand.home)
+
+
+def take_inodes(directory: Path) -> Path:
+    """Make directories until there is room for none; return where they are."""
+    place = directory / "crowd"
+    place.mkdir()
+    with contextlib.suppress(OSError):
+        for number in itertools.count():
+            (place / str(number)).mkdir()
+    return place
+
+
+@pytest.mark.parametrize("crash", [False, True], ids=["stopped before", "killed before"])
+def test_a_full_exec_root_keeps_no_sampand_from_stopping_containers(crowded: Client, crash: bool) -> None:
+    daemon = crowded.daemon
+    one, other = crowded.run("sleep", "1000"), crowded.run("sleep", "1000")
+    daemon.kill() if crash else daemon.stop()
+    for name in ("sampand.lock", "data-root"):  # what was in them is another's room now
+        (daemon.exec / name).write_bytes(b"")
+    fill(daemon.exec)
+    crowd = take_inodes(daemon.exec)
+    daemon.start()
+    assert crowded.state(one)["Running"] and crowded.state(other)["Running"]
+    crowded.ok("POST", f"/containers/{one}/stop?t=0")
+    crowded.ok("DELETE", f"/containers/{one}")
+    assert f"{daemon.exec}/sampand.lock can't be written: No space left on device" in daemon.tail()
+    if not crash:
+        assert f"there is no PID file {daemon.exec}/sampand.pid: No space left on device" in daemon.tail()
+        assert f"the file system of {daemon.exec} is full" in daemon.tail()
+    (daemon.exec / "ballast").unlink()
+    shutil.rmtree(crowd)
+    daemon.restart()
+    assert crowded.state(other)["Running"]
+    assert (daemon.exec / "data-root").read_text().strip() == str(daemon.data)
+    crowded.ok("DELETE", f"/containers/{other}?force=1")
