@@ -366,7 +366,7 @@ def test_a_container_without_a_way_out_gets_no_name_from_outside(box: Space, far
 
 def test_too_many_questions_are_refused_at_once(box: Space, far) -> None:
     held = far(lambda query, tcp: [])
-    with running(box, held.upstream(), limit=20) as one, box.inside():
+    with running(box, held.upstream(), limit=80) as one, box.inside():
         client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         client.connect(("127.0.0.11", 53))
         client.settimeout(3)

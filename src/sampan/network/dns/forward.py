@@ -7,8 +7,8 @@ Where.  From the sandbox's own network namespace, as dockerd does: so a containe
 How.    The packet goes on as it came (EDNS, cookies, DNSSEC bits), under a random number, from a socket and a random
         port of its own that takes packets of that server only. Over TCP when the client came over TCP; a truncated
         answer is passed on, and the client comes again over TCP.
-Bounds. 1,024 questions under way for a sandbox (dockerd's number), and a number for all together, because each holds a
-        descriptor: one more is REFUSED at once. 4 s for a server, then the next.
+Bounds. A number of questions under way for all sandboxes, because each holds a descriptor, a quarter of it for one, and
+        at most 1,024 (dockerd's number): one more is REFUSED at once. 4 s for a server, then the next.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ class Forwarder:
         """
         self.upstream, self.external = upstream, external
         self.under_way = 0
+        self._limit = min(SANDBOX_LIMIT, exits.limit // 4)
         self._exits, self._netns = exits, os.dup(netns)
 
     def close(self) -> None:
@@ -81,7 +82,7 @@ class Forwarder:
 
     async def ask(self, packet: bytes, question: Question, *, tcp: bool) -> bytes:
         """Return the first good answer, numbered as the client has it; SERVFAIL or REFUSED when there is none."""
-        if self.under_way >= SANDBOX_LIMIT or self._exits.under_way >= self._exits.limit:
+        if self.under_way >= self._limit or self._exits.under_way >= self._exits.limit:
             return wire.failure(question, packet, wire.REFUSED)
         self.under_way += 1
         self._exits.under_way += 1
