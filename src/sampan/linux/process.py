@@ -104,9 +104,9 @@ def close_all_but(keep: list[int]) -> None:
     close_range(first)
 
 
-def set_name(name: str) -> None:
-    """Set the name that ``ps`` shows as COMMAND (comm; 15 bytes)."""
-    call("prctl", _PR_SET_NAME, name.encode()[:15], 0, 0, 0, on="PR_SET_NAME")
+def set_name(name: bytes) -> None:
+    """Set the name that ``ps`` shows as COMMAND (comm; the kernel takes 15 bytes)."""
+    call("prctl", _PR_SET_NAME, name, 0, 0, 0, on="PR_SET_NAME")
 
 
 def set_death_signal(signum: int) -> None:

@@ -17,10 +17,14 @@ from sampan.runtime.cgroups import Group, Layout
 class Berth:
     """Run directory, control group and what a monitor gets of them.
 
+    On version 1 the group is only planned: init makes it for itself, which needs no other process's time. On version 2
+    init is born into it.
+
     Attributes:
-        group: the control group, with its limits.
-        descriptors: ``control``, the listening socket; ``held``, the locked lock; ``cgroup``, the group's directory,
-            where there is nothing but version 2. In the order that `sampan.runtime.keeper` expects.
+        group: the control group.
+        descriptors: ``control``, the listening socket, and ``cgroup``, the group's directory, where there is nothing
+            but version 2; in the order that `sampan.runtime.keeper` expects.
+        held: the locked lock.
     """
 
     def __init__(self, run_dir: Path, layout: Layout, linux: dict[str, Any]) -> None:
@@ -34,24 +38,23 @@ class Berth:
             OSError: naming what failed; nothing is left.
         """
         self.descriptors: dict[str, int] = {}
-        held = records.create(str(run_dir))
+        self.held = records.create(str(run_dir))
         try:
             path = linux["cgroupsPath"]
             self.group: Group = cgroups.plan(layout, path)
             records.write(str(run_dir), records.GROUP, self.group.record())  # before it is there
-            limits.create(layout, self.group, path, linux.get("resources") or {})
             self.descriptors["control"] = channels.listen(f"{run_dir}/{records.CONTROL}").detach()
-            self.descriptors["held"] = held
             if layout.unified:
+                limits.create(layout, self.group, path, linux.get("resources") or {})
                 self.descriptors["cgroup"] = self.group.descriptor()
         except BaseException:
-            self.descriptors["held"] = held
             self.close()
             guard.clear(str(run_dir))
             raise
 
     def close(self) -> None:
         """Let go of it: it is the monitor's now, or nobody's."""
-        for descriptor in self.descriptors.values():
+        for descriptor in (*self.descriptors.values(), *([self.held] if self.held >= 0 else [])):
             os.close(descriptor)
         self.descriptors.clear()
+        self.held = -1

@@ -18,36 +18,29 @@ from sampan.runtime.records import Record
 KILLED: Final = 137  # the exit code of a container that was killed, 128 + SIGKILL
 
 
-def finish(run_dir: str, monitor: int | None = None) -> Record | None:
+def finish(run_dir: str) -> Record | None:
     """End what is left of a container without a monitor and return how it ended; None if it never began.
-
-    Args:
-        monitor: pid of the monitor that died, where that is known: what a later start made is then left alone.
 
     Raises:
         BlockingIOError: it has a monitor, or somebody is just doing this.
         TimeoutError: a process does not die. The record is not written: the next one to look tries again.
     """
-    if monitor is not None and not _is_of(run_dir, monitor):
-        return None
     with _holding(run_dir) as held:
-        if held and (monitor is None or _is_of(run_dir, monitor)):
+        if held:
             _end(run_dir)
             records.unlink_lock(run_dir)
     return records.read(run_dir, records.EXIT)
 
 
-def _is_of(run_dir: str, monitor: int) -> bool:
-    return records.monitor_of(run_dir) == monitor
-
-
 def _end(run_dir: str) -> None:
-    monitor, group = records.monitor_of(run_dir), group_of(run_dir)
-    if monitor is None or group is None:
+    group = group_of(run_dir)
+    if group is None:
         return
+    began = records.started_ns(run_dir) > 0 or bool(group.pids())
     oom = group.oom_kills() > 0
     group.kill()
-    records.write_once(run_dir, records.EXIT, _killed(run_dir, monitor, oom=oom))
+    if began:
+        records.write_once(run_dir, records.EXIT, _killed(run_dir, oom=oom))
     with contextlib.suppress(OSError):  # tried again when the record is taken
         group.remove()
 
@@ -58,7 +51,7 @@ def group_of(run_dir: str) -> cgroups.Group | None:
     return cgroups.from_record(record) if record is not None else None
 
 
-def _killed(run_dir: str, monitor: int, *, oom: bool) -> Record:
+def _killed(run_dir: str, *, oom: bool) -> Record:
     return {
         "code": KILLED,
         "signal": 9,
@@ -66,7 +59,7 @@ def _killed(run_dir: str, monitor: int, *, oom: bool) -> Record:
         "started": records.started_ns(run_dir) > 0,
         "finished_ns": time.time_ns(),
         "step": "",
-        "error": f"its monitor (pid {monitor}) died, and the container with it",
+        "error": "its monitor died, and the container with it",
     }
 
 

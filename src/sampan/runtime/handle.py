@@ -22,6 +22,7 @@ import msgspec
 
 from sampan.linux import process
 from sampan.runtime import guard, records, wire
+from sampan.runtime.berth import Berth
 from sampan.runtime.channels import short_path
 from sampan.runtime.keeper import Head
 from sampan.runtime.records import Record
@@ -152,8 +153,8 @@ class MonitorSilent(MonitorGone):
     status = 500
 
 
-def _gone(why: str) -> Record:
-    return {"code": guard.KILLED, "signal": 9, "oom": False, "started": True, "step": "", "error": why,
+def _gone(why: str, *, started: bool) -> Record:
+    return {"code": guard.KILLED, "signal": 9, "oom": False, "started": started, "step": "", "error": why,
             "finished_ns": 0}  # fmt: skip
 
 
@@ -323,7 +324,7 @@ class Monitor:
             found = await reach(self.run_dir)
         except OSError as error:
             log.error("container %s: its monitor is gone, and ending what it left failed: %s", self.id[:12], error)
-            self._end(_gone(f"its monitor died, and ending what it left failed: {error}"))
+            self._end(_gone(f"its monitor died, and ending what it left failed: {error}", started=True))
             return
         if isinstance(found, socket.socket):
             self._open(found)
@@ -332,7 +333,7 @@ class Monitor:
         elif not self.taken.done():
             self.taken.set_exception(MonitorGone("nothing is left of its run"))
         else:
-            self._end(_gone("its run directory was removed"))
+            self._end(_gone("its monitor died, and the container with it", started=self._started.done()))
 
     def _fail_requests(self) -> None:
         for waiting in self._requests.values():
@@ -362,19 +363,19 @@ class Monitor:
             raise MonitorGone(answer["error"])
         return answer, received
 
-    async def send_launch(self, order: Order, berth: dict[str, int]) -> None:
+    async def send_launch(self, order: Order, berth: Berth) -> None:
         """Tell a waiting monitor what to run. Raises OSError: it is gone."""
         self._launching = True
         self.terminal = order.request["terminal"]
-        own = berth | order.own
+        own, shared = berth.descriptors | order.own, order.shared | {"held": berth.held}
         head = Head(
             order.request["run_dir"],
             len(own),
-            len(order.shared),
+            len(shared),
             standard=_is_standard(order.request["namespaces"]),
             attached="attach" in order.request,
         )
-        descriptors = own | order.shared | order.given
+        descriptors = own | shared | order.given
         message = head.encode() + msgspec.json.encode(order.request | {"fds": list(descriptors)})
         while True:
             try:

@@ -26,7 +26,8 @@ from typing import Any, Final, NoReturn
 
 from sampan.linux import mount, path, process
 from sampan.linux.syscall import call
-from sampan.runtime import cgroups, payload, wire
+from sampan.runtime import cgroups, limits, payload, wire
+from sampan.runtime.cgroups import Layout
 from sampan.runtime.payload import StartError
 from sampan.runtime.rootfs import Root
 from sampan.runtime.wire import Message
@@ -66,11 +67,12 @@ class Job:
             self.rights.seccomp_flags = message["seccomp_flags"]
 
 
-def main(status: socket.socket, notes: int, kinds: frozenset[str], joined: list[int]) -> NoReturn:
+def main(status: socket.socket, notes: int, layout: Layout, kinds: frozenset[str], joined: list[int]) -> NoReturn:
     """Make and join namespaces, wait for a job, build the container, exec its program. Never returns.
 
     Args:
         notes: descriptor of a pipe for the steps.
+        layout: where the control groups are.
         kinds: types of namespaces to make; joined: descriptors of those to join.
     """
     step = "namespaces"
@@ -87,7 +89,7 @@ def main(status: socket.socket, notes: int, kinds: frozenset[str], joined: list[
         step = "bundle"
         message, descriptors = received
         job = Job(message, dict(zip(message["fds"][-len(descriptors) :], descriptors, strict=True)))
-        for step, action in _steps(job, status):
+        for step, action in _steps(job, layout, status):
             os.write(notes, step.encode() + b"\n")
             action()
         step = "exec"
@@ -97,13 +99,13 @@ def main(status: socket.socket, notes: int, kinds: frozenset[str], joined: list[
     os._exit(1)
 
 
-def _steps(job: Job, status: socket.socket) -> list[tuple[str, Callable[[], None]]]:
+def _steps(job: Job, layout: Layout, status: socket.socket) -> list[tuple[str, Callable[[], None]]]:
     """Return (what is being done, how) in order; the plan of a start."""
     spec, root = job.spec, Root(job.root)
     linux = spec.get("linux") or {}
     process_ = spec["process"]
     steps: list[tuple[str, Callable[[], None]]] = [
-        ("control group", lambda: _enter_group(job)),
+        ("control group", lambda: _enter_group(job, layout)),
         ("root", lambda: root.attach(job.run_dir)),
     ]
     for index, entry in enumerate(spec.get("mounts") or []):
@@ -212,8 +214,11 @@ def _mounting(root: Root, entry: dict[str, Any], index: int, job: Job) -> Callab
     return lambda: root.mount(entry, job.trees.get(index), job.hierarchies)
 
 
-def _enter_group(job: Job) -> None:
-    if job.hierarchies:  # else it was born there
+def _enter_group(job: Job, layout: Layout) -> None:
+    """Make the container's control group and enter it; where it is of version 2, it was born there."""
+    if not layout.unified:
+        linux = job.spec["linux"]
+        limits.create(layout, job.group, linux["cgroupsPath"], linux.get("resources") or {})
         job.group.enter()
 
 

@@ -4,7 +4,7 @@ Life.   forked, waits as ``sampan-spare`` → a launch comes → init is told �
         (output, a request, a client, the end) makes a `sampan.runtime.monitor.Monitor` of it, which takes over.
 Why.    Python writes to every object that it looks at, if only to its reference count, and each page written is a copy
         of this process's own.  A container that just runs costs less than half of one that was ever asked something.
-Launch. One packet: a line for the keeper, `Head`, and the request as JSON, which goes on to init unread.  Of its
+Launch. One packet: a line for the keeper, see `Head`, and the request as JSON, which goes on to init unread.  Of its
         descriptors the first are the monitor's, the next are shared with init, the rest are init's.
 """
 
@@ -19,21 +19,21 @@ import time
 from typing import Final, NoReturn
 
 from sampan.linux import process
-from sampan.runtime import cgroups, records, wire
+from sampan.runtime import records, wire
+from sampan.runtime.cgroups import Layout
 from sampan.runtime.loop import READ, Loop
 from sampan.runtime.monitor import Monitor
 from sampan.runtime.payload import READY
 from sampan.runtime.unborn import STANDARD, Unborn
 
-# The first of a launch's descriptors: the listening socket, the held lock, and where there is nothing but version 2,
-# the group's directory.
+# The first of a launch's descriptors: the listening socket and, where there is nothing but version 2, the group's
+# directory.
 CONTROL: Final = 0
-HELD: Final = 1
-CGROUP: Final = 2
+CGROUP: Final = 1
 
 
 class Head:
-    """What a keeper must know of a launch.
+    """What a keeper must know of a launch: four bytes, then the run directory.
 
     Attributes:
         standard: whether the container wants just the namespaces that a waiting init has.
@@ -50,21 +50,7 @@ class Head:
 
     def encode(self) -> bytes:
         """Return the line."""
-        return f"{self.standard:d} {self.own} {self.shared} {self.attached:d} {self.run_dir}\n".encode()
-
-    @classmethod
-    def decode(cls, line: bytes) -> Head:
-        """Read the line, without its end."""
-        standard, own, shared, attached, run_dir = line.split(b" ", 4)
-        return cls(run_dir.decode(), int(own), int(shared), standard=standard == b"1", attached=attached == b"1")
-
-
-class Prepared:
-    """What the zygote found out once for all monitors."""
-
-    def __init__(self) -> None:
-        self.unified = cgroups.probe().unified
-        self.boot = process.boot_id()
+        return bytes((self.standard, self.own, self.shared, self.attached)) + self.run_dir.encode() + b"\n"
 
 
 class Keeper:
@@ -74,15 +60,18 @@ class Keeper:
         request: the launch as JSON. descriptors: those of it that the monitor keeps.
         streams, stream_descriptors: what init told of the program's streams, as JSON, and our ends of them.
         ready: whether init was about to exec. started_ns: when it did, nanoseconds since the epoch; 0: not yet.
-        step: what is being done, for the error.
     """
 
-    def __init__(self, prepared: Prepared, channel: socket.socket) -> None:
+    def __init__(self, layout: Layout, channel: socket.socket, waiting: Unborn | None) -> None:
+        """Be ready for a container.
+
+        Args:
+            channel: where it will come from. waiting: an init with the namespaces that it is likely to want.
+        """
         self.loop = Loop()
         self.channel = channel
-        self._prepared = prepared
-        # On version 2 an init is born into its group: cheaper than to move it there, and not to be done ahead.
-        self._waiting = None if prepared.unified else Unborn(STANDARD, {})
+        self._layout = layout
+        self._waiting = waiting
         self.run_dir = ""
         self.request = b""
         self.descriptors: list[int] = []
@@ -93,43 +82,34 @@ class Keeper:
         self.stream_descriptors: list[int] = []
         self.ready = False
         self.started_ns = 0
-        self.step = ""
 
-    def run(self) -> NoReturn:
-        """Wait for a container, start it and see it through to its end."""
-        payload, descriptors = wire.receive_bytes(self.channel)
-        if not payload:
-            os._exit(0)  # sampand is gone
-        line, _, self.request = payload.partition(b"\n")
-        head = Head.decode(line)
-        self.run_dir = head.run_dir
-        process.set_name(f"sampan-mon {head.run_dir.rpartition('/')[2][:4]}")
+    def launch(self, payload: bytes, descriptors: list[int]) -> None:
+        """Start a container, as the packet says."""
+        run_dir, _, self.request = payload[4:].partition(b"\n")
+        self.run_dir = run_dir.decode()
+        process.set_name(b"sampan-mon " + run_dir[-64:-60])
+        standard, own, shared, attached = payload[:4]
         try:
-            self._begin(head, descriptors)
+            self._begin(descriptors, own, own + shared, standard=bool(standard))
         except OSError as error:
             self.descriptors = descriptors
             Monitor(self).give_up(error.strerror or str(error))
         else:
             self._keep()
-            if head.attached:
+            if attached:
                 self._wake()
-        self.loop.run()
-        os._exit(0)
 
-    def _begin(self, head: Head, descriptors: list[int]) -> None:
+    def _begin(self, descriptors: list[int], own: int, kept: int, *, standard: bool) -> None:
         """Have an init with the right namespaces, tell it what to build, and say that the container has a monitor."""
-        self.step = "run directory"
-        records.sign(self.run_dir, self._prepared.boot, os.getpid())
-        self.step = "namespaces"
-        unborn = self._waiting if head.standard else None
+        unborn = self._waiting if standard else None
         if unborn is None:
-            unborn = self._make_init(descriptors[CGROUP] if self._prepared.unified else None)
+            unborn = self._make_init(descriptors[CGROUP] if self._layout.unified else None)
         self.init, self.notes, self.status = unborn.pid, unborn.notes, unborn.status
         self._say_taken()
-        unborn.tell(self.request, descriptors[head.own :])
-        for descriptor in descriptors[head.own + head.shared :]:
+        unborn.tell(self.request, descriptors[own:])
+        for descriptor in descriptors[kept:]:
             os.close(descriptor)
-        self.descriptors = descriptors[: head.own + head.shared]
+        self.descriptors = descriptors[:kept]
         self.status.setblocking(False)
 
     def _make_init(self, cgroup: int | None) -> Unborn:
@@ -143,7 +123,7 @@ class Keeper:
         wanted = [entry for entry in json.loads(self.request)["namespaces"] if entry["type"] != "cgroup"]
         kinds = frozenset(entry["type"] for entry in wanted if not entry.get("path"))
         joined = {e["type"]: os.open(e["path"], os.O_RDONLY | os.O_CLOEXEC) for e in wanted if e.get("path")}
-        unborn = Unborn(kinds, joined, cgroup)
+        unborn = Unborn(self._layout, kinds, joined, cgroup)
         for descriptor in joined.values():
             os.close(descriptor)
         return unborn
@@ -168,7 +148,7 @@ class Keeper:
         self.loop.watch(self.status.fileno(), READ, self._init_spoke)
         self.loop.watch(self.channel.fileno(), READ, self._something_came)
         self.loop.watch(self.descriptors[CONTROL], READ, self._something_came)
-        self.loop.on_exit(self.init, self._init_ended)
+        self.loop.on_exit(self.init, self.init_ended)
 
     def _something_came(self, _events: int) -> None:
         self._wake()
@@ -208,17 +188,24 @@ class Keeper:
             records.mark_started(self.run_dir, self.started_ns)
             self._say(b'{"event":"started","started_ns":%d}' % self.started_ns)
 
-    def _init_ended(self, pid: int, status: int) -> None:
+    def init_ended(self, pid: int, status: int) -> None:
+        """The container's first process was reaped."""
         self._wake().init_ended(pid, status)
 
 
-def main(prepared: Prepared, channel: socket.socket) -> NoReturn:
+def main(layout: Layout, channel: socket.socket) -> NoReturn:
     """Be a monitor, in the process that the zygote forked: wait on ``channel`` for the container to run."""
-    process.set_name("sampan-spare")
+    process.set_name(b"sampan-spare")
     os.setsid()
     process.set_subreaper()
     try:
-        Keeper(prepared, channel).run()
+        # On version 2 an init is born into its group: cheaper than to move it there, and not to be done ahead.
+        kept = Keeper(layout, channel, None if layout.unified else Unborn(layout, STANDARD, {}))
+        payload, descriptors = wire.receive_bytes(channel)
+        if payload:  # else sampand is gone
+            kept.launch(payload, descriptors)
+            kept.loop.run()
+        os._exit(0)
     except BaseException as error:  # noqa: BLE001  (the zygote's own loop must never run on in this process)
         print(f"sampan: monitor: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
         os._exit(1)

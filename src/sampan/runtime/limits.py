@@ -1,7 +1,6 @@
 """The limits of a control group: from the bundle's ``linux.resources`` to files, on version 1 and on version 2.
 
-sampand makes the group and sets its limits before anybody is asked to run in it (`sampan.runtime.cgroups` is what the
-zygote and its monitors need of groups).
+Whoever makes a group, init or sampand (see `sampan.runtime.berth`), sets its limits before a program runs in it.
 
 Source. Documentation/admin-guide/cgroup-v1, cgroup-v2.rst; OCI runtime specification, config-linux, "Control groups".
 """
@@ -12,7 +11,6 @@ import contextlib
 import os
 from typing import Any
 
-from sampan.linux import bpf
 from sampan.runtime import devices
 from sampan.runtime.cgroups import Group, Layout, read, write, write_lines
 
@@ -60,6 +58,8 @@ def _make(layout: Layout, point: str, relative: str) -> None:
         with contextlib.suppress(FileExistsError):
             os.mkdir(path, 0o755)
         _prepare(layout, point, path)
+        if point == layout.v1.get("cpuset"):
+            write(f"{path}/cgroup.clone_children", "1")  # what is made below it later is filled by the kernel
 
 
 def _prepare(layout: Layout, point: str, path: str) -> None:
@@ -147,6 +147,10 @@ def _limit_devices(layout: Layout, group: Group, relative: str, rules: list[dict
         for name in dict.fromkeys(name for name, _ in lines):  # deny all first, then what is allowed; or the reverse
             write_lines(f"{layout.v1['devices']}/{relative}/{name}", [line for own, line in lines if own == name])
         return
+    from sampan.linux import (
+        bpf,  # only sampand comes here, see `sampan.runtime.berth`; the zygote is smaller without it
+    )
+
     program = bpf.load(bpf.device_program(devices.v2_matches(policy), allow_by_default=policy.allow_by_default))
     directory = group.descriptor()
     try:

@@ -30,8 +30,8 @@ class Loop:
         self._children: dict[int, ChildHandler] = {}
         self._running = True
         self._deferred: list[Callable[[], None]] = []
-        self._wake, notify = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        signal.set_wakeup_fd(notify, warn_on_full_buffer=False)
+        self._wake, self._notify = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(self._notify, warn_on_full_buffer=False)
         self.watch(self._wake, READ, self._reap)
 
     def watch(self, descriptor: int, events: int, handler: Handler) -> None:
@@ -64,12 +64,23 @@ class Loop:
         """Serve until `stop`."""
         self._reap(0)  # a child may have died before SIGCHLD was asked for
         while self._running:
-            for descriptor, events in self._poll.poll():
-                handler = self._handlers.get(descriptor)
-                if handler is not None:
-                    handler(events)
-            while self._deferred:
-                self._deferred.pop(0)()
+            self.turn()
+
+    def turn(self) -> None:
+        """Wait for something to happen and see to all that has."""
+        for descriptor, events in self._poll.poll():
+            handler = self._handlers.get(descriptor)
+            if handler is not None:
+                handler(events)
+        while self._deferred:
+            self._deferred.pop(0)()
+
+    def close(self) -> None:
+        """Give the loop's own descriptors back."""
+        signal.set_wakeup_fd(-1)
+        self._poll.close()
+        os.close(self._wake)
+        os.close(self._notify)
 
     def _reap(self, _events: int) -> None:
         with contextlib.suppress(BlockingIOError):

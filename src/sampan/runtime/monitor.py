@@ -66,7 +66,6 @@ class Monitor:
         self._root = named["root"]
         self._snapshot = named.get("lock", -1)
         self._group = cgroups.from_record(request["cgroup"])
-        self._step = kept.step
         self._failure: Message | None = None
         self._ready = kept.ready
         self._started_ns = kept.started_ns
@@ -211,7 +210,7 @@ class Monitor:
                 os.kill(self._init, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(self._init, 0)
-        record = {"code": FAILED, "signal": 0, "oom": False, "started": False, "step": self._step, "error": error}
+        record = {"code": FAILED, "signal": 0, "oom": False, "started": False, "step": "namespaces", "error": error}
         self._end(record | {"finished_ns": time.time_ns()})
 
     def _end(self, record: Message) -> None:

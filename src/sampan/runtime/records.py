@@ -5,12 +5,11 @@
 * ``group.json``  the control group; written by sampand before it is made.
 * ``lock``        made and locked by sampand, which hands the locked descriptor to the monitor: it is held until the
                   container has ended, whoever dies.
-* ``monitor``     boot and pid of the monitor; written before init is told what to run.
 * ``started``     the time at which the program ran, nanoseconds since the epoch.
 * ``control``     the monitor's listening socket, made by sampand too.
 * ``exit.json``   how it ended. Written once, by the monitor or, where that died, by whoever noticed first.
 
-``monitor`` and ``started`` are links to nowhere: their text is whole with one system call.
+``started`` is a link to nowhere: its text is whole with one system call.
 
 Life.   The lock decides.  It goes with a launch, also while that waits in a socket, and the kernel drops it with the
         last descriptor.  Whoever ends what a dead monitor left holds it meanwhile and unlinks it at last.
@@ -30,7 +29,6 @@ LOCK: Final = "lock"
 GROUP: Final = "group.json"
 CONTROL: Final = "control"
 EXIT: Final = "exit.json"
-MONITOR: Final = "monitor"
 STARTED: Final = "started"
 
 Record = dict[str, Any]
@@ -41,11 +39,12 @@ def create(run_dir: str) -> int:
     """Make the run directory and return its lock, held. Raises FileExistsError: there is one, to be adopted first."""
     os.makedirs(run_dir, 0o700)
     try:
-        descriptor = os.open(f"{run_dir}/{LOCK}", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(f"{run_dir}/.{LOCK}", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError:  # a full file system
         os.rmdir(run_dir)
         raise
     fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _WHOLE_FILE)
+    os.rename(f"{run_dir}/.{LOCK}", f"{run_dir}/{LOCK}")  # nobody finds it free
     return descriptor
 
 
@@ -66,19 +65,6 @@ def acquire(run_dir: str) -> int | None:
     return descriptor
 
 
-def sign(run_dir: str, boot: str, pid: int) -> None:
-    """Record the monitor. Raises OSError: the file system is full."""
-    os.symlink(f"{boot} {pid}", f"{run_dir}/{MONITOR}")
-
-
-def monitor_of(run_dir: str) -> int | None:
-    """Return the pid of the monitor, living or dead; None if there never was one."""
-    try:
-        return int(os.readlink(f"{run_dir}/{MONITOR}").split(" ")[1])
-    except FileNotFoundError:
-        return None
-
-
 def exists(run_dir: str) -> bool:
     """Tell whether the run directory still has its lock file, free or not."""
     return os.path.exists(f"{run_dir}/{LOCK}")
@@ -94,16 +80,16 @@ def read(run_dir: str, name: str) -> Record | None:
     """Return the record ``name``, or None if it was never written."""
     try:
         with open(f"{run_dir}/{name}", "rb") as file:
-            record: Record = json.loads(file.read())
+            text = file.read()
     except FileNotFoundError:
         return None
+    record: Record | None = json.loads(text) if text else None
     return record
 
 
 def write(run_dir: str, name: str, record: Record) -> None:
-    """Write the record ``name`` in one step, over an older one."""
-    path = _written_beside(run_dir, name, record)
-    os.rename(path, f"{run_dir}/{name}")
+    """Write the record ``name``, of which nobody needs to know before this returns: until then it may be empty."""
+    _write(f"{run_dir}/{name}", record)
 
 
 def write_once(run_dir: str, name: str, record: Record) -> bool:
@@ -133,12 +119,16 @@ def started_ns(run_dir: str) -> int:
 
 def _written_beside(run_dir: str, name: str, record: Record) -> str:
     path = f"{run_dir}/.{name}.{os.getpid()}"
+    _write(path, record)
+    return path
+
+
+def _write(path: str, record: Record) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.write(descriptor, json.dumps(record).encode())
     finally:
         os.close(descriptor)
-    return path
 
 
 def remove(run_dir: str) -> None:

@@ -175,12 +175,11 @@ class Supervisor:
             if launch.lock >= 0:
                 stack.callback(os.close, launch.lock)
             stack.callback(os.close, launch.root)
-            berth = await asyncio.to_thread(self._berth, launch)
+            berth, order = await asyncio.to_thread(self._prepare, launch, stack)
             try:
-                order = await asyncio.to_thread(self._prepare, launch, berth.group, stack)
                 async with self._at_once:
                     monitor = await self._ask_monitor(launch, order, berth)
-            except (OSError, ValueError) as error:
+            except OSError as error:
                 berth.close()
                 await self.forget(launch.run_dir)
                 raise _failed("prepare", error) from error
@@ -200,13 +199,23 @@ class Supervisor:
 
     def _berth(self, launch: Launch) -> Berth:
         try:
-            return Berth(launch.run_dir, self._layout, launch.spec.get("linux") or {})
+            return Berth(launch.run_dir, self._layout, launch.spec["linux"])
         except FileExistsError as error:
             raise _failed("run directory", error) from error
         except OSError as error:
             raise _failed("control group", error) from error
 
-    def _prepare(self, launch: Launch, group: Group, stack: contextlib.ExitStack) -> Order:
+    def _prepare(self, launch: Launch, stack: contextlib.ExitStack) -> tuple[Berth, Order]:
+        """Make all that the container needs on the host's side. Raises StartFailed; nothing is left then."""
+        berth = self._berth(launch)
+        try:
+            return berth, self._order(launch, berth.group, stack)
+        except (OSError, ValueError) as error:
+            berth.close()
+            guard.clear(str(launch.run_dir))
+            raise _failed("prepare", error) from error
+
+    def _order(self, launch: Launch, group: Group, stack: contextlib.ExitStack) -> Order:
         """Write the bundle, open all that the container will see of the host, and say what is to be run."""
         launch.bundle.mkdir(mode=0o700, parents=True, exist_ok=True)
         (launch.bundle / "config.json").write_bytes(msgspec.json.encode(launch.spec))
@@ -272,7 +281,7 @@ class Supervisor:
                 berth = await asyncio.to_thread(self._berth, launch)
             monitor = Monitor(launch.id, launch.run_dir, await self._spare_channel())
             try:
-                await monitor.send_launch(order, berth.descriptors)
+                await monitor.send_launch(order, berth)
                 await monitor.taken_on()
             except (MonitorGone, BrokenPipeError, ConnectionResetError, TimeoutError) as error:
                 monitor.close()

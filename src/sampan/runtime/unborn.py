@@ -15,6 +15,7 @@ from typing import Final
 
 from sampan.linux import process
 from sampan.runtime import init, wire
+from sampan.runtime.cgroups import Layout
 
 STANDARD: Final = frozenset({"pid", "mount", "network", "ipc", "uts"})
 _OWN_PID_NAMESPACE: Final = "/proc/self/ns/pid"
@@ -29,10 +30,13 @@ class Unborn:
         notes: descriptor of the pipe in which it notes what it is doing.
     """
 
-    def __init__(self, kinds: frozenset[str], joined: dict[str, int], cgroup: int | None = None) -> None:
+    def __init__(
+        self, layout: Layout, kinds: frozenset[str], joined: dict[str, int], cgroup: int | None = None
+    ) -> None:
         """Fork it.
 
         Args:
+            layout: where the control groups are.
             kinds: the types of namespaces to make.
             joined: type → descriptor of a namespace to join instead.
             cgroup: directory of a version 2 group to be born in.
@@ -50,7 +54,7 @@ class Unborn:
         self.pid = process.clone3(cgroup=cgroup)
         if not self.pid:
             self.status.close()
-            init.main(theirs, notes, self._kinds, [fd for kind, fd in joined.items() if kind != "pid"])
+            init.main(theirs, notes, layout, self._kinds, [fd for kind, fd in joined.items() if kind != "pid"])
         theirs.close()
         os.close(notes)
 

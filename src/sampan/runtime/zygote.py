@@ -22,6 +22,7 @@ from typing import Final
 from sampan.linux import mount, process, syscall
 from sampan.runtime import cgroups, guard, keeper, payload, wire
 from sampan.runtime.loop import READ, Loop, hear_children
+from sampan.runtime.rehearsal import rehearse
 
 _VIEW_MADE: Final = "--view-made"
 _PROGRAM: Final = (
@@ -78,7 +79,6 @@ class Zygote:
     """Forks monitors and ends the containers of those that die."""
 
     def __init__(self, channel: socket.socket, run_dirs: str) -> None:
-        process.set_name("sampan-zygote")
         os.setsid()
         process.set_subreaper()
         syscall.prepare()
@@ -86,12 +86,15 @@ class Zygote:
         self._monitors: set[int] = set()
         self._run_dirs = run_dirs
         _take_signals()
-        self._loop = Loop()
         self._dynmods = -1
-        self._prepared = keeper.Prepared()
-        if not self._prepared.unified:
+        self._layout = cgroups.probe()
+        if not self._layout.unified:
             with contextlib.suppress(OSError):  # before Linux 6.0 attaching is just slower
                 self._dynmods = cgroups.favor_dynmods()
+        with contextlib.suppress(OSError):  # a full file system: monitors are larger then
+            rehearse(self._layout, run_dirs)
+        process.set_name(b"sampan-zygote")
+        self._loop = Loop()
         _close_imports()
         gc.collect()
         gc.freeze()
@@ -116,7 +119,7 @@ class Zygote:
         pid = process.clone3()  # what os.fork would do besides is for threads, and there are none
         if not pid:
             process.close_all_but([0, 1, 2, channel])
-            keeper.main(self._prepared, socket.socket(fileno=channel))
+            keeper.main(self._layout, socket.socket(fileno=channel))
         os.close(channel)
         self._monitors.add(pid)
         self._loop.on_exit(pid, self._monitor_ended)
@@ -124,14 +127,16 @@ class Zygote:
     def _monitor_ended(self, pid: int, status: int) -> None:
         self._monitors.discard(pid)
         if status:
-            self._end_container_of(pid)
+            self._end_containers()
         self._leave_when_idle()
 
-    def _end_container_of(self, pid: int) -> None:
-        """Find what a dead monitor left by its run directory: this is rare, and forking must be quick."""
+    def _end_containers(self) -> None:
+        """End what dead monitors left, found by its free lock: this is rare, and forking must be quick."""
         for entry in os.scandir(self._run_dirs):
             try:
-                guard.finish(entry.path, pid)
+                guard.finish(entry.path)
+            except BlockingIOError:  # it lives
+                continue
             except OSError as error:  # sampand is doing it, or will when it comes
                 print(f"sampan: {entry.name}: {error}", file=sys.stderr, flush=True)
 
