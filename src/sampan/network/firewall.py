@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from errno import ENOENT
+from pathlib import Path
 from typing import Final
 
 from sampan.linux.netlink import NETLINK_NETFILTER, NetlinkError, Socket
@@ -91,6 +92,13 @@ class Firewall:
         _add(batch, ruleset.of_forwarding(opened, opened_ipv6))
         batch.commit(self._socket, "guard forwarding")
 
+    def relay_loopback(self, on: bool) -> None:
+        """Say whether ::1 is left to the relay: see `bridges_show_ipv6`."""
+        batch = Batch(*OWN_TABLE)
+        batch.flush_set(ruleset.SETS["relaying"])
+        _add(batch, ruleset.of_relay(on))
+        batch.commit(self._socket, "choose who serves ::1")
+
     def _change(self, remove: Iterable[Elements], add: Iterable[Elements], what: str) -> None:
         """Delete and add elements in one batch. Should one to delete be missing, delete those that are there."""
         removed, added = ruleset.merge(remove), ruleset.merge(add)
@@ -107,6 +115,14 @@ class Firewall:
         one = ruleset.SETS[name]
         keys = read_keys(self._socket, *OWN_TABLE, name)
         return tuple(element for element in elements if first_key(one, element) in keys)
+
+
+def bridges_show_ipv6() -> bool:
+    """Tell whether bridges of this thread's namespace show IPv6 frames to rules, so that ::1 needs the relay."""
+    try:
+        return Path("/proc/sys/net/bridge/bridge-nf-call-ip6tables").read_text().strip() == "1"
+    except FileNotFoundError:  # no br_netfilter
+        return False
 
 
 def _batch(remove: Elements, add: Elements) -> Batch:

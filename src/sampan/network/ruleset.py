@@ -15,7 +15,10 @@ early        before anything is tracked. Bridges have route_localnet=1, so that 
              published on.
 prerouting   published ports for outside and for containers. 127.0.0.0/8 is left out: translation comes before the
              kernel refuses such a packet of a neighbour, so a port published on 127.0.0.1 would be open to it.
-output       published ports for the host itself, by any of its addresses.
+output       published ports for the host itself, by any of its addresses, 127.0.0.1 and ::1 too (each bridge with
+             IPv6 has a local route to ::1, or the way back isn't found). Not ::1 where bridges show IPv6 frames to
+             rules (bridge-nf-call-ip6tables=1, as Kubernetes has it): answers would be translated before the kernel
+             looks whether ::1 came from outside. ``relaying`` has it then, and the relay takes it.
 publish      the two maps of each family: ports of one address, then ports of all addresses.
 input        an internal network reaches the host by the addresses of its own bridge only, and no relay of another
              network.
@@ -30,6 +33,10 @@ postrouting  masquerades what leaves a subnet for outside; connections of the ho
              source means nothing to a container; and those that come back to where they came from (hairpin), because
              the answer would go past the translation. Every other client keeps its address.
 
+Where bridges show frames to rules (bridge-nf-call-iptables=1) a packet that is translated to the bridge it came by is
+bridged, not routed: to reach itself by a published port a container needs hairpin mode at its bridge port, and one in
+a network without inter-container traffic doesn't reach others that way.
+
 A published address is bound as bind(2) does it: a packet for an address of the host is taken from whichever interface
 outside it arrives by. Bridges' and loopback addresses are the exceptions.
 """
@@ -42,7 +49,8 @@ from ipaddress import ip_address
 from itertools import product
 from typing import Final
 
-from sampan.linux import nftables, nftexpr
+from sampan.linux import nftables
+from sampan.linux.netlink import u32
 from sampan.linux.nftables import Chain, Element, Rule, Set, Table
 from sampan.linux.nftexpr import (
     ACCEPT,
@@ -117,6 +125,7 @@ class Desired:
     detours: tuple[Detour, ...] = ()
     opened: frozenset[str] = frozenset()  # interfaces whose IPv4 forwarding was off before we switched it on
     opened_ipv6: bool = False  # IPv6 forwarding was off before we switched it on
+    relay_loopback: bool = False  # ::1 is not translated: see ``output``
 
 
 def _named(*sets: Set) -> dict[str, Set]:
@@ -135,6 +144,7 @@ SETS: Final = _named(
     Set("opened", (nftables.IFNAME,)),
     Set("routers", (nftables.NF_PROTO,)),
     Set("relayed", _PORT),
+    Set("relaying", (nftables.IPV6_ADDR,)),
     Set("links4", (nftables.IPV4_ADDR, nftables.IPV4_ADDR, *_PORT)),
     *(Set(f"guarded{v}", (_KIND[v],), interval=True) for v in "46"),
     *(Set(f"masqueraded{v}", (_KIND[v],), interval=True) for v in "46"),
@@ -148,7 +158,7 @@ SETS: Final = _named(
 _ADDRESSES: Final = {"4": ("ip", IP_SADDR, IP_DADDR), "6": ("ip6", IP6_SADDR, IP6_DADDR)}
 _FROM_OURS, _TO_OURS = in_set([IIFNAME], "bridges"), in_set([OIFNAME], "bridges")
 _FROM_OTHERS, _TO_OTHERS = in_set([IIFNAME], "bridges", negate=True), in_set([OIFNAME], "bridges", negate=True)
-_TO_HOST: Final = equals(FIB_DADDR_TYPE, nftexpr.u32(FIB_LOCAL), "local")
+_TO_HOST: Final = equals(FIB_DADDR_TYPE, u32(FIB_LOCAL), "local")
 _ANSWERS: Final = any_bit(CT_STATES, STATE_ESTABLISHED | STATE_RELATED, "established,related")
 _TRANSLATED: Final = any_bit(CT_STATUSES, STATUS_DNAT, "dnat")
 _DROP, _ACCEPT = verdict(DROP), verdict(ACCEPT)
@@ -156,7 +166,7 @@ _LOOPBACK: Final = "127.0.0.0/8"
 
 
 def _not_type(kind: int, shown: str) -> Statement:
-    return equals(FIB_DADDR_IIF_TYPE, nftexpr.u32(kind), shown, negate=True)
+    return equals(FIB_DADDR_IIF_TYPE, u32(kind), shown, negate=True)
 
 
 def _rules(*rules: tuple[Statement, ...]) -> tuple[Rule, ...]:
@@ -218,12 +228,13 @@ def _postrouting() -> Iterator[tuple[Statement, ...]]:
 def chains() -> tuple[Chain, ...]:
     """Return the chains of the table; they are the same whatever networks there are."""
     loopback = within_prefix(IP_DADDR, _LOOPBACK), verdict(RETURN)
+    relaying = in_set([IP6_DADDR], "relaying"), verdict(RETURN)
     published = _TO_HOST, verdict(GOTO, "publish")
     return (
         Chain("early", _rules(*_early()), "prerouting", priority=nftables.PRIORITY_RAW),
         Chain("publish", _rules(*_publish())),
         Chain("prerouting", _rules(loopback, published), "prerouting", "nat", nftables.PRIORITY_DSTNAT),
-        Chain("output", _rules(published), "output", "nat", nftables.PRIORITY_DSTNAT),
+        Chain("output", _rules(relaying, published), "output", "nat", nftables.PRIORITY_DSTNAT),
         Chain("input", _rules(*_input()), "input"),
         Chain("quiet", _rules(*_quiet())),
         Chain("foreign", _rules(*_foreign())),
@@ -272,9 +283,10 @@ def of_publication(one: Publication) -> Elements:
     return {f"bound{v}": (Element((one.host_ip, *port), data),)}
 
 
-def is_relayed(one: Publication) -> bool:
+def is_relayed(one: Publication, *, relay_loopback: bool = False) -> bool:
     """Tell whether a port needs the relay: an IPv6 address of the host, a container without. Not for SCTP."""
-    return ":" in one.host_ip and not one.target_ipv6 and bool(one.target_ipv4) and one.protocol in ("tcp", "udp")
+    untranslated = not one.target_ipv6 or (relay_loopback and one.host_ip in (ANY6, "::1"))
+    return ":" in one.host_ip and untranslated and one.protocol in ("tcp", "udp")
 
 
 def of_link(one: Link) -> Elements:
@@ -295,6 +307,11 @@ def of_forwarding(opened: Iterable[str], opened_ipv6: bool) -> Elements:
     return found
 
 
+def of_relay(loopback: bool) -> Elements:
+    """Return the element that keeps ::1 from being translated."""
+    return {"relaying": (Element(("::1",)),)} if loopback else {}
+
+
 def bare(address: str) -> str:
     """Return an address without its prefix length."""
     return address.partition("/")[0]
@@ -312,6 +329,7 @@ def merge(parts: Iterable[Elements]) -> Elements:
 def table(desired: Desired) -> Table:
     """Compute the whole table; its ``text`` is what `nft list table` prints, but for the order of elements."""
     parts = [of_forwarding(desired.opened, desired.opened_ipv6)]
+    parts.append(of_relay(desired.relay_loopback))
     parts += [of_network(one) for one in desired.networks]
     parts += [of_publication(one) for one in desired.publications]
     parts += [of_link(one) for one in desired.links]
