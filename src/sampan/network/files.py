@@ -100,10 +100,10 @@ def resolv_files(content: bytes) -> dict[str, bytes]:
 
 
 def update_resolv(directory: Path, content: bytes) -> bool:
-    """Rewrite a container's resolv.conf unless somebody changed it; tell whether it was. Raises OSError."""
+    """Rewrite a container's resolv.conf unless somebody changed it; tell whether it was rewritten. Raises OSError."""
     path, hash_path = directory / "resolv.conf", directory / "resolv.conf.hash"
     found = _read(path)
-    if found is None or _hash(found) != _read(hash_path):
+    if found is None or not hash_path.exists() or _hash(found) != _read(hash_path):
         return False
     if found != content:
         _replace(path, content)

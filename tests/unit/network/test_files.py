@@ -98,3 +98,8 @@ def test_a_resolv_conf_that_somebody_changed_stays(tmp_path: Path) -> None:
         file.write(b"nameserver 9.9.9.9\n")
     assert not files.update_resolv(tmp_path, b"two\n")
     assert (tmp_path / "resolv.conf").read_bytes() == b"one\nnameserver 9.9.9.9\n"
+
+
+def test_a_resolv_conf_of_which_nothing_is_known_stays(tmp_path: Path) -> None:
+    (tmp_path / "resolv.conf").write_bytes(b"one\n")
+    assert not files.update_resolv(tmp_path, b"two\n")
