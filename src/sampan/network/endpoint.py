@@ -114,7 +114,10 @@ def plug(
     with netlink.inside(netns), Rtnetlink() as box:
         name = endpoint.interface or _free_name(box, network)
         made = replace(endpoint, interface=name, mac=mac_of(endpoint))
-        _make_link(host, netns, network, made, base)
+        if network.driver == "bridge":
+            _make_veth(host, netns, network, made, base)
+        else:
+            _make_lower(host, box, netns, network, made, base=base)
         try:
             defaults = [dst for dst, wanted in zip(_EVERYWHERE, (default_ipv4, default_ipv6), strict=True) if wanted]
             return _configure(box, network, made, defaults)
@@ -212,11 +215,8 @@ def _free_name(box: Rtnetlink, network: Network) -> str:
     return next(name for name in (f"{prefix}{number}" for number in range(len(names) + 1)) if name not in names)
 
 
-def _make_link(host: Rtnetlink, netns: int, network: Network, endpoint: Endpoint, base: Link) -> None:
-    """Make the endpoint's link in the namespace, down; nothing of it is left when that fails."""
-    if network.driver != "bridge":
-        host.apply([_lower(netns, network, endpoint, base)], f"network {network.name}")
-        return
+def _make_veth(host: Rtnetlink, netns: int, network: Network, endpoint: Endpoint, base: Link) -> None:
+    """Make the endpoint's veth, its end in the namespace down; nothing of it is left when that fails."""
     making = new_veth(
         endpoint.host_link,
         endpoint.interface,
@@ -235,6 +235,28 @@ def _make_link(host: Rtnetlink, netns: int, network: Network, endpoint: Endpoint
         host.apply([_host_end(network, endpoint)], f"network {network.name}")
     except BaseException:
         unplug(host, [endpoint])
+        raise
+
+
+def _make_lower(
+    host: Rtnetlink, box: Rtnetlink, netns: int, network: Network, endpoint: Endpoint, *, base: Link
+) -> None:
+    """Make the endpoint's macvlan or ipvlan link in the namespace, down; nothing of it is left when that fails.
+
+    It is named in a second step: older kernels (6.1) refuse a name that a link of the *host's* namespace has.
+    """
+    passing = f"mv{endpoint.id[:12]}"
+    making = _lower(netns, network, replace(endpoint, interface=passing), base)
+    error = host.attempt([making], f"network {network.name}")[0]
+    if error is not None and box.delete_link(passing):  # a kill came before it was named
+        error = host.attempt([making], f"network {network.name}")[0]
+    if error is not None:
+        raise error
+    try:
+        link = box.link(passing)
+        box.apply([set_link(link.index if link else passing, name=endpoint.interface)], f"network {network.name}")
+    except BaseException:
+        box.delete_link(passing)
         raise
 
 

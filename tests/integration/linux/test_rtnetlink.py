@@ -168,8 +168,8 @@ def test_many_links_are_deleted_together(lab: Netlab, host: Rtnetlink) -> None:
 def test_macvlan(lab: Netlab, host: Rtnetlink) -> None:
     box, eth0 = lab.space("box"), links(lab.host)["eth0"]["ifindex"]
     for number, mode in enumerate(("bridge", "private", "vepa")):
-        host.apply([rtnetlink.new_macvlan(f"eth{number}", eth0, mode, netns=box.fd, mac=f"02:00:00:00:00:0{number}")])
-        seen = links(box)[f"eth{number}"]
+        host.apply([rtnetlink.new_macvlan(f"mv{number}", eth0, mode, netns=box.fd, mac=f"02:00:00:00:00:0{number}")])
+        seen = links(box)[f"mv{number}"]
         assert (seen["linkinfo"]["info_data"]["mode"], seen["link_index"]) == (mode, eth0)
         assert seen["address"] == f"02:00:00:00:00:0{number}"
 

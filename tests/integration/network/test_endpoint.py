@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sampan.linux.netlink import NetlinkError
-from sampan.linux.rtnetlink import Rtnetlink, new_veth
+from sampan.linux.rtnetlink import Rtnetlink, new_macvlan, new_veth
 from sampan.network import bridge, endpoint, parent
 from sampan.network.endpoint import choose_default
 from sampan.network.model import OPTION_ICC, OPTION_MTU, Network
@@ -376,7 +376,10 @@ def test_macvlan(lab: Netlab, host: Rtnetlink, mode: str) -> None:
     assert endpoint.restore(host, box.fd, one, made) == ()
     assert endpoint.unplug_inside(box.fd, "eth0") is True and endpoint.unplug_inside(box.fd, "eth0") is False
     assert parent.remove(host, one) is False and interface(lab.host, "eth0")
+    eth0 = lab.host.ip("link", "show", "eth0")[0]["ifindex"]
+    host.apply([new_macvlan(f"mv{made.id[:12]}", eth0, mode or "bridge", netns=box.fd)])  # a kill came before its name
     assert endpoint.restore(host, box.fd, one, made) == ("plug into net-f",)
+    assert [link["ifname"] for link in box.ip("link")] == ["lo", "eth0"]
 
 
 @pytest.mark.parametrize(("mode", "way"), [("", "192.0.2.1"), ("l2", "192.0.2.1"), ("l3", ""), ("l3s", "")])
