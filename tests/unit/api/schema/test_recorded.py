@@ -33,7 +33,18 @@ CASES: list[tuple[str, Any, Any]] = [
     ("version", schema.Version, None),
     ("info", schema.Info, versions.info_json),
 ]
+NETWORKS: list[tuple[str, Any, Any]] = [
+    ("builtin", list[schema.NetworkResource], versions.networks_json),
+    ("bridge", schema.NetworkResource, versions.network_json),
+    ("inspect-config", schema.NetworkResource, versions.network_json),
+    ("inspect-empty", schema.NetworkResource, versions.network_json),
+    ("inspect", schema.NetworkResource, versions.network_json),
+    ("create", schema.NetworkCreated, None),
+    ("prune", schema.NetworksPruned, None),
+    ("list", list[schema.ContainerSummary], versions.summary_json),
+]
 SAMPLES = {"str": "x", "int": 1, "bool": True, "<number>": 7}
+PORTS = {"<port>": 40000, "<one of 28182-28190>": 28182}
 
 
 def sample(value: Any) -> Any:
@@ -42,12 +53,20 @@ def sample(value: Any) -> Any:
         return {name: sample(item) for name, item in value.items()}
     if isinstance(value, list):
         return [sample(item) for item in value]
-    return SAMPLES.get(value, value) if isinstance(value, str) else value
+    return (SAMPLES | PORTS).get(value, value) if isinstance(value, str) else value
 
 
 @pytest.mark.parametrize(("name", "kind", "reshape"), CASES)
 def test_round_trip(name: str, kind: Any, reshape: Any) -> None:
-    recorded = json.loads((RECORDED / f"{name}.json").read_text())
+    _check(json.loads((RECORDED / f"{name}.json").read_text()), kind, reshape)
+
+
+@pytest.mark.parametrize(("name", "kind", "reshape"), NETWORKS)
+def test_networks_round_trip(name: str, kind: Any, reshape: Any) -> None:
+    _check(json.loads((RECORDED.parent / "networks.json").read_text())[name], kind, reshape)
+
+
+def _check(recorded: Any, kind: Any, reshape: Any) -> None:
     value = sample(recorded.get("body", recorded) if isinstance(recorded, dict) else recorded)
     read = [schema.convert(item, kind.__args__[0]) for item in value] if isinstance(value, list) else None
     ours: Any = schema.convert(value, kind) if read is None else read
