@@ -59,6 +59,7 @@ IFF_LOOPBACK: Final = 0x8
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 5, 10, 18
 _IFLA_IFALIAS, _IFLA_AF_SPEC, _IFLA_NET_NS_FD, _IFLA_EXT_MASK, _IFLA_LINK_NETNSID = 20, 26, 28, 29, 37
 _IFLA_GROUP, _DOOMED = 27, 0x73616D70  # the group ("samp") is empty but while its links are deleted
+_TOGETHER: Final = 64  # links deleted at once: 50 to 70 ms, of which 20 are waiting
 _IFLA_NUM_TX_QUEUES, _IFLA_NUM_RX_QUEUES = 31, 32
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA, _IFLA_BRPORT_ISOLATED = 1, 2, 4, 5, 33
 _VETH_INFO_PEER, _IFLA_MACVLAN_MODE, _IFLA_VLAN_ID = 1, 1, 1
@@ -520,16 +521,16 @@ class Rtnetlink:
     def delete_links(self, names: Iterable[str]) -> None:
         """Delete many links together, which takes hardly longer than one: the kernel waits once for all of them.
 
-        They are put into a group of links and deleted as that. What is already gone is no error.
+        They are put into a group of links and deleted as that, a few dozen at a time so that others get the kernel's
+        lock in between. What is already gone is no error.
         """
-        together = [_regroup(name) for name in names]
-        if not together:
-            return
+        moves = [_regroup(name) for name in names]
         everyone = _IFINFO.pack(0, 0, 0, 0, 0) + attribute(_IFLA_GROUP, u32(_DOOMED))
-        together.append(Message(_RTM_DELLINK, NLM_F_ACK, everyone, f"delete {len(together)} links"))
-        for error in self.attempt(together):
-            if error is not None and error.errno != ENODEV:
-                raise error
+        end = Message(_RTM_DELLINK, NLM_F_ACK, everyone, "delete links")
+        for start in range(0, len(moves), _TOGETHER):
+            for error in self.attempt([*moves[start : start + _TOGETHER], end]):
+                if error is not None and error.errno != ENODEV:
+                    raise error
 
     def _made(self, name: str) -> Link:
         link = self.link(name)

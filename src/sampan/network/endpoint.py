@@ -336,7 +336,7 @@ def _settings(network: Network, endpoint: Endpoint) -> dict[str, str]:
     name = endpoint.interface
     wanted = {}
     if not endpoint.ipv6:
-        if sysctl.exists(f"ipv6/conf/{name}"):
+        if sysctl.exists("ipv6"):
             wanted[f"ipv6/conf/{name}/disable_ipv6"] = "1"
     else:
         wanted[f"ipv6/conf/{name}/disable_ipv6"] = "0"
