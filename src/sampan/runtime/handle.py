@@ -24,7 +24,8 @@ from sampan.linux import process
 from sampan.runtime import guard, records, wire
 from sampan.runtime.berth import Berth
 from sampan.runtime.channels import short_path
-from sampan.runtime.keeper import Head
+from sampan.runtime.keeper import ATTACHED, HELD, Head
+from sampan.runtime.payload import GO
 from sampan.runtime.records import Record
 from sampan.runtime.unborn import STANDARD
 from sampan.runtime.wire import Message
@@ -199,6 +200,7 @@ class Monitor:
         self.exit: asyncio.Future[Exit] = loop.create_future()
         self._loop = loop
         self._started: asyncio.Future[None] = loop.create_future()
+        self._netns: asyncio.Future[int] = loop.create_future()
         self.taken: asyncio.Future[None] = loop.create_future()
         self._exec_exits: dict[str, asyncio.Future[int]] = {}
         self._requests: dict[int, asyncio.Future[tuple[Message, list[int]]]] = {}
@@ -262,6 +264,11 @@ class Monitor:
                 self._know(message, descriptors)
             case "hello":
                 self._take_hello(message, descriptors)
+            case "netns":
+                if self._netns.done():
+                    os.close(descriptors[0])
+                else:
+                    self._netns.set_result(descriptors[0])
             case "started":
                 self._take_start(message["started_ns"])
             case "exit":
@@ -372,8 +379,8 @@ class Monitor:
             order.request["run_dir"],
             len(own),
             len(shared),
+            (ATTACHED if "attach" in order.request else 0) | (HELD if order.request["hold"] else 0),
             standard=_is_standard(order.request["namespaces"]),
-            attached="attach" in order.request,
         )
         descriptors = own | shared | order.given
         message = head.encode() + msgspec.json.encode(order.request | {"fds": list(descriptors)})
@@ -407,6 +414,34 @@ class Monitor:
         if self.exit.done() and not self.exit.result().started:
             ended = self.exit.result()
             raise StartFailed(ended.step, ended.error, ended.code)
+
+    async def namespace(self) -> int:
+        """Return the network namespace of a launch that is held, a descriptor of the caller's. Raises StartFailed."""
+        either: set[asyncio.Future[Any]] = {self._netns, self.exit}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not self._netns.done():
+            ended = self.exit.result()
+            raise StartFailed(ended.step, ended.error, ended.code)
+        return self._netns.result()
+
+    def go(self, kept: dict[str, int]) -> None:
+        """Let a launch that is held go on; its monitor keeps these descriptors, by name."""
+        payload = GO + b',"fds":' + msgspec.json.encode(list(kept)) + b"}"
+        with contextlib.suppress(OSError):  # it has ended: that will be told
+            wire.send_bytes(self._channel, payload, list(kept.values()))
+
+    async def keep(self, kept: dict[str, int]) -> None:
+        """Have the monitor keep descriptors, by name. Raises MonitorGone."""
+        await self._ask({"op": "keep"}, kept)
+
+    async def drop(self, names: list[str]) -> None:
+        """Have the monitor close what it kept under these names. Raises MonitorGone."""
+        await self._ask({"op": "drop", "names": names})
+
+    async def kept(self) -> dict[str, int]:
+        """Return copies of what the monitor keeps, the caller's to close. Raises MonitorGone."""
+        answer, descriptors = await self._ask({"op": "kept"})
+        return dict(zip(answer["fds"], descriptors, strict=True))
 
     # What the engine asks for
 

@@ -4,7 +4,9 @@ It is forked by the monitor into the container's pid namespace and talks to it o
 closes:
 
     monitor → init   the request as sampand wrote it        what to build, with its descriptors
+                     {"op": "go"}                           where the launch is held: the network is there
     init → monitor   {"streams": names} + descriptors       the monitor's ends of the pipes, or the terminal's two sides
+                     {"event": "netns"} + descriptor        where the launch is held: its network namespace
                      {"failed": text, "step": …, "code": …} and exit
                      {"ready": 1}                           exec is next; the end of file without "failed": done
 
@@ -28,7 +30,7 @@ from sampan.linux import mount, path, process
 from sampan.linux.syscall import call
 from sampan.runtime import cgroups, limits, payload, wire
 from sampan.runtime.cgroups import Layout
-from sampan.runtime.payload import StartError
+from sampan.runtime.payload import NETNS, StartError
 from sampan.runtime.rootfs import Root
 from sampan.runtime.wire import Message
 
@@ -59,6 +61,7 @@ class Job:
         self.hierarchies: dict[str, str] = message["hierarchies"]  # of version 1 → own directory
         self.size: tuple[int, int] | None = message["size"]
         self.open_stdin: bool = message["open_stdin"]
+        self.hold: bool = message["hold"]
         self.trees = {int(name[5:]): fd for name, fd in descriptors.items() if name.startswith("tree:")}
         self.rights = payload.Rights()
         self.rights.available = message["available"]
@@ -108,6 +111,8 @@ def _steps(job: Job, layout: Layout, status: socket.socket) -> list[tuple[str, C
         ("control group", lambda: _enter_group(job, layout)),
         ("root", lambda: root.attach(job.run_dir)),
     ]
+    if job.hold:
+        steps.insert(0, ("network", lambda: _show_network(status)))
     for index, entry in enumerate(spec.get("mounts") or []):
         steps.append((f"mount {entry['destination']}", _mounting(root, entry, index, job)))
     steps += [
@@ -122,6 +127,8 @@ def _steps(job: Job, layout: Layout, status: socket.socket) -> list[tuple[str, C
         ("working directory", lambda: _make_directory(root, process_.get("cwd") or "/")),
         ("pivot", lambda: root.pivot(readonly=bool((spec.get("root") or {}).get("readonly")))),
     ]
+    if job.hold:
+        steps.append(("network", lambda: _await_network(status)))
     return steps
 
 
@@ -212,6 +219,18 @@ def _make_directory(root: Root, cwd: str) -> None:
 
 def _mounting(root: Root, entry: dict[str, Any], index: int, job: Job) -> Callable[[], None]:
     return lambda: root.mount(entry, job.trees.get(index), job.hierarchies)
+
+
+def _show_network(status: socket.socket) -> None:
+    """Let sampand plug the network namespace while the rest is built."""
+    namespace = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    wire.send_bytes(status, NETNS, [namespace])
+    os.close(namespace)
+
+
+def _await_network(status: socket.socket) -> None:
+    if not wire.receive_bytes(status)[0]:
+        os._exit(1)  # the monitor is gone
 
 
 def _enter_group(job: Job, layout: Layout) -> None:

@@ -23,13 +23,15 @@ from sampan.runtime import records, wire
 from sampan.runtime.cgroups import Layout
 from sampan.runtime.loop import READ, Loop
 from sampan.runtime.monitor import Monitor
-from sampan.runtime.payload import READY
+from sampan.runtime.payload import GO, NETNS, READY
 from sampan.runtime.unborn import STANDARD, Unborn
 
 # The first of a launch's descriptors: the listening socket and, where there is nothing but version 2, the group's
 # directory.
 CONTROL: Final = 0
 CGROUP: Final = 1
+ATTACHED: Final = 1
+HELD: Final = 2
 
 
 class Head:
@@ -38,19 +40,19 @@ class Head:
     Attributes:
         standard: whether the container wants just the namespaces that a waiting init has.
         own, shared: how many descriptors are the monitor's alone, and how many init needs too.
-        attached: whether clients are attached from the beginning.
+        flags: ATTACHED: clients are attached from the beginning. HELD: init waits for the network.
     """
 
-    def __init__(self, run_dir: str, own: int, shared: int, *, standard: bool, attached: bool) -> None:
+    def __init__(self, run_dir: str, own: int, shared: int, flags: int, *, standard: bool) -> None:
         self.run_dir = run_dir
         self.own = own
         self.shared = shared
         self.standard = standard
-        self.attached = attached
+        self.flags = flags
 
     def encode(self) -> bytes:
         """Return the line."""
-        return bytes((self.standard, self.own, self.shared, self.attached)) + self.run_dir.encode() + b"\n"
+        return bytes((self.standard, self.own, self.shared, self.flags)) + self.run_dir.encode() + b"\n"
 
 
 class Keeper:
@@ -59,6 +61,7 @@ class Keeper:
     Attributes:
         request: the launch as JSON. descriptors: those of it that the monitor keeps.
         streams, stream_descriptors: what init told of the program's streams, as JSON, and our ends of them.
+        holding: whether init waits for the network. kept: what sampand gave to keep, as JSON with descriptors.
         ready: whether init was about to exec. started_ns: when it did, nanoseconds since the epoch; 0: not yet.
     """
 
@@ -82,13 +85,15 @@ class Keeper:
         self.stream_descriptors: list[int] = []
         self.ready = False
         self.started_ns = 0
+        self.holding = False
+        self.kept: list[tuple[bytes, list[int]]] = []
 
     def launch(self, payload: bytes, descriptors: list[int]) -> None:
         """Start a container, as the packet says."""
         run_dir, _, self.request = payload[4:].partition(b"\n")
         self.run_dir = run_dir.decode()
         process.set_name(b"sampan-mon " + run_dir[-64:-60])
-        standard, own, shared, attached = payload[:4]
+        standard, own, shared, flags = payload[:4]
         try:
             self._begin(descriptors, own, own + shared, standard=bool(standard))
         except OSError as error:
@@ -96,7 +101,10 @@ class Keeper:
             Monitor(self).give_up(error.strerror or str(error))
         else:
             self._keep()
-            if attached:
+            if flags & HELD:
+                self.holding = True
+                self.loop.watch(self.channel.fileno(), READ, self._sampand_spoke)
+            if flags & ATTACHED:
                 self._wake()
 
     def _begin(self, descriptors: list[int], own: int, kept: int, *, standard: bool) -> None:
@@ -159,6 +167,25 @@ class Keeper:
             self.loop.forget(descriptor)
         return Monitor(self)
 
+    def _sampand_spoke(self, _events: int) -> None:
+        """Hear sampand while init waits for the network."""
+        payload, descriptors = wire.receive_bytes(self.channel)
+        if payload.startswith(GO):
+            self.kept.append((payload, descriptors))
+            self.loop.watch(self.channel.fileno(), READ, self._something_came)
+            self.let_go()
+            return
+        monitor = self._wake()
+        if payload:
+            monitor.handle(json.loads(payload), descriptors, self.channel)
+
+    def let_go(self) -> None:
+        """Tell init that the network is there."""
+        self.holding = False
+        if self.status is not None:
+            with contextlib.suppress(BrokenPipeError):  # it failed meanwhile
+                wire.send_bytes(self.status, GO)
+
     def _init_spoke(self, _events: int) -> None:
         assert self.status is not None
         try:
@@ -167,6 +194,9 @@ class Keeper:
             return
         if not payload:
             self._init_closed()
+        elif payload == NETNS:
+            self._say(NETNS, descriptors)
+            os.close(descriptors[0])
         elif descriptors:
             self.streams, self.stream_descriptors = payload, descriptors
             for descriptor in descriptors:

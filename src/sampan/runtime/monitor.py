@@ -70,6 +70,10 @@ class Monitor:
         self._ready = kept.ready
         self._started_ns = kept.started_ns
         self._exit: Message | None = None
+        self._holding = kept.holding
+        self._kept: dict[str, int] = {name[5:]: fd for name, fd in named.items() if name.startswith("keep:")}
+        for text, descriptors in kept.kept:
+            self._kept |= dict(zip(json.loads(text)["fds"], descriptors, strict=True))
         self._master = -1
         self._slave = -1
         self._followers: dict[int, _Follower] = {}
@@ -104,8 +108,8 @@ class Monitor:
         return streams
 
     def _make_channels(self, channel: socket.socket, control: int) -> Channels:
-        channels = Channels(self._loop, self._handle, self._greet)
-        channels.closed = self._stop_following
+        channels = Channels(self._loop, self.handle, self._greet)
+        channels.closed = self._channel_closed
         channels.resume(channel)
         channels.serve(socket.socket(fileno=control))
         return channels
@@ -157,6 +161,9 @@ class Monitor:
 
     def hear(self, message: Message, descriptors: list[int] | None = None) -> None:
         """Take one message of init's."""
+        if message.get("event") == "netns" and descriptors:
+            self._channels.tell(message, descriptors)
+            os.close(descriptors[0])
         if "streams" in message:
             self._take_streams(message["streams"], descriptors or [])
         self._ready = self._ready or "ready" in message
@@ -229,6 +236,7 @@ class Monitor:
             print(f"sampan: container {self._id}: exit record: {error}", file=sys.stderr, flush=True)
         with contextlib.suppress(OSError):  # sampand tries again when it takes the record
             self._group.remove()
+        self._drop(list(self._kept))
         os.close(self._lock)  # nothing is left to watch over; a next start need not wait for slow clients of this one
         os.close(self._root)
         if self._snapshot >= 0:
@@ -253,7 +261,15 @@ class Monitor:
         if self._exit is not None:
             self._channels.send(channel, {"event": "exit", **self._exit})
 
-    def _handle(self, request: Message, descriptors: list[int], channel: socket.socket) -> None:
+    def _channel_closed(self, channel: socket.socket) -> None:
+        self._stop_following(channel)
+        if self._holding:  # nobody will plug its network now
+            self._holding = False
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._init, signal.SIGKILL)
+
+    def handle(self, request: Message, descriptors: list[int], channel: socket.socket) -> None:
+        """See to one request."""
         named = dict(zip(request.get("fds") or (), descriptors, strict=False))
         if request["op"] == "exec":
             wanted = request.get("attach")
@@ -281,6 +297,8 @@ class Monitor:
                 answer = self._resize(request)
             case "root":
                 carried = [self._root]
+            case "go" | "keep" | "drop" | "kept" as op:
+                answer, carried = self._see_to_kept(op, request, named)
             case "follow":
                 answer, carried = self._follow(channel)
             case "seen":
@@ -290,6 +308,28 @@ class Monitor:
             case unknown:
                 raise ValueError(f"unknown request {unknown!r}")
         return answer, carried
+
+    def _see_to_kept(self, op: str, request: Message, named: dict[str, int]) -> tuple[Message, list[int]]:
+        """Hold descriptors for sampand, by name: sockets that must outlive it."""
+        if op == "kept":
+            return {"fds": list(self._kept)}, list(self._kept.values())
+        self._drop(request["names"] if op == "drop" else list(named))
+        self._kept |= named
+        if op == "go" and self._holding:
+            self._let_go()
+        return {}, []
+
+    def _drop(self, names: list[str]) -> None:
+        for name in names:
+            if name in self._kept:
+                os.close(self._kept.pop(name))
+
+    def _let_go(self) -> None:
+        """Tell init that the network is there."""
+        self._holding = False
+        if self._status is not None:
+            with contextlib.suppress(BrokenPipeError):  # it failed meanwhile
+                wire.send_bytes(self._status, payload.GO)
 
     def _signal(self, signum: int) -> Message:
         if self._exit is not None or not self._init:

@@ -75,7 +75,7 @@ def _play(layout: Layout, place: str) -> None:
         given = {"spec": _null()}
         for descriptor in (*own.values(), *given.values()):
             stack.callback(os.close, descriptor)
-        head = Head(place, len(own), 0, standard=True, attached=False)
+        head = Head(place, len(own), 0, 0, standard=True)
         request = json.dumps(_request(place, [*own, *given])).encode()
         kept = Keeper(layout, theirs, stand_in)
         wire.send_bytes(ours, head.encode() + request, [*own.values(), *given.values()])

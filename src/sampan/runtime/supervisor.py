@@ -15,9 +15,11 @@ import contextlib
 import errno
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -79,6 +81,9 @@ class Launch:
         spec: the OCI configuration, written to ``bundle``/config.json.
         root: descriptor of the detached mount of the root; launch closes it.
         lock: descriptor that holds the root's snapshot, if any; launch closes it, the monitor keeps it with the root.
+        plug: given a descriptor of the new network namespace (which launch closes), sets it up and returns descriptors
+            for the monitor to keep, which stay the caller's; the program waits for it. None: there is nothing to do.
+        keep: further descriptors that the monitor keeps, by name; they stay the caller's.
         console_size: (height, width) of the terminal, if known.
     """
 
@@ -93,6 +98,8 @@ class Launch:
     attach: list[Attachment] = field(default_factory=list)
     console_size: tuple[int, int] | None = None
     lock: int = -1
+    plug: Callable[[int], Awaitable[dict[str, int]]] | None = None
+    keep: dict[str, int] = field(default_factory=dict)
 
 
 class Supervisor:
@@ -183,7 +190,27 @@ class Supervisor:
                 berth.close()
                 await self.forget(launch.run_dir)
                 raise _failed("prepare", error) from error
+        if launch.plug is not None:
+            await self._plug(monitor, launch.plug)
         return await self._until_ready(monitor)
+
+    async def _plug(self, monitor: Monitor, plug: Callable[[int], Awaitable[dict[str, int]]]) -> None:
+        """Have the network set up, then let the program go; a container whose network can't be had is ended."""
+        try:
+            namespace = await monitor.namespace()
+            try:
+                monitor.go(await plug(namespace))
+            finally:
+                os.close(namespace)
+        except StartFailed:
+            return  # so `ready` says
+        except BaseException:
+            with contextlib.suppress(MonitorGone):
+                await monitor.signal(signal.SIGKILL)
+            await monitor.exit
+            await self.forget(monitor.run_dir)
+            monitor.close()
+            raise
 
     async def _until_ready(self, monitor: Monitor) -> Monitor:
         try:
@@ -235,6 +262,7 @@ class Supervisor:
             "open_stdin": launch.open_stdin,
             "stdin_once": launch.stdin_once,
             "size": launch.console_size,
+            "hold": launch.plug is not None,
         }
         for number, attachment in enumerate(launch.attach):
             request.setdefault("attach", []).append(attachment.message())
@@ -249,6 +277,7 @@ class Supervisor:
         order = Order()
         if launch.lock >= 0:
             order.own["lock"] = launch.lock
+        order.own |= {f"keep:{name}": descriptor for name, descriptor in launch.keep.items()}
         if launch.log.driver != "none":
             order.own["log"] = open_log(launch.log.path)
             stack.callback(os.close, order.own["log"])
