@@ -34,6 +34,8 @@ _AUFS_PREFIX: Final = WHITEOUT_PREFIX + WHITEOUT_PREFIX  # AUFS's own files in o
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MACHINE_TROUBLE: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENFILE, errno.EMFILE))
+_KEPT_DIRECTORY: Final = 300  # bytes that a directory takes in a dict, about (CPython 3.11)
+_KEPT_NAME: Final = 41  # bytes of a component beside its octets
 _MAX_TIME_NS: Final = (1 << 63) - 1
 
 Path = tuple[bytes, ...]
@@ -45,6 +47,7 @@ class Limits:
 
     entries: int = 10_000_000
     size: int = 1 << 41  # bytes of data
+    memory: int = 256 << 20  # bytes to remember directories in: about a million of them
     ratio: int = 400  # unpacked to compressed bytes, looked at beyond `ratio_from` unpacked bytes
     ratio_from: int = 8 << 30
 
@@ -81,7 +84,8 @@ class Unpacker:
         self._flavour = flavour
         self._limits = limits
         self._stack: list[tuple[bytes, int]] = []  # the directory we are in: components and their descriptors
-        self._directories: dict[Path, Entry] = {}  # whose attributes are set at the end
+        self._directories: dict[Path, int] = {}  # modification times, set at the end
+        self._kept = 0  # bytes of memory that directories take, about
         self._implied: dict[Path, None] = {(): None}
         self._result = Unpacked()
         self._make: dict[bytes, Callable[[Entry, TarReader, int, bytes], None]] = {
@@ -111,15 +115,15 @@ class Unpacker:
         try:
             self._apply(entry, reader)
         except OSError as error:
-            raise _explained(entry, error) from error
+            raise _explained(f"/{_decode(entry.name).lstrip('/')}", error) from error
 
     def finish(self) -> Unpacked:
         """Set what directories need at the end and return the result."""
-        for path, entry in self._directories.items():
+        for path, mtime_ns in self._directories.items():
             try:
-                self._finish_directory(path, entry)
+                self._finish_directory(path, mtime_ns)
             except OSError as error:
-                raise _explained(entry, error) from error
+                raise _explained(f"/{_join(path)}", error) from error
         self._result.implied = tuple(sorted(self._implied))
         return self._result
 
@@ -128,7 +132,7 @@ class Unpacker:
         if not path:
             if entry.kind != tar.DIRECTORY:
                 raise BadArchive(f"invalid archive: {_shown(entry)} takes the place of the root directory")
-            self._remember_directory(path, entry)
+            self._directory_attributes(self._root, path, entry)
             return
         parent = self._enter(path[:-1])
         name = path[-1]
@@ -169,6 +173,7 @@ class Unpacker:
         except FileNotFoundError:
             os.mkdir(name, 0o755, dir_fd=parent)
             self._implied[path] = None
+            self._keep(path)
         except OSError as error:
             if error.errno not in (errno.ENOTDIR, errno.ELOOP):
                 raise
@@ -208,7 +213,11 @@ class Unpacker:
             os.mkdir(name, 0o700, dir_fd=parent)
         except FileExistsError:
             self._directory_over(parent, name)
-        self._remember_directory(path, entry)
+        descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
+        try:
+            self._directory_attributes(descriptor, path, entry)
+        finally:
+            os.close(descriptor)
 
     def _directory_over(self, parent: int, name: bytes) -> None:
         status = os.lstat(name, dir_fd=parent)
@@ -227,11 +236,20 @@ class Unpacker:
         finally:
             os.close(descriptor)
 
-    def _remember_directory(self, path: Path, entry: Entry) -> None:
-        self._directories[path] = entry
+    def _directory_attributes(self, descriptor: int, path: Path, entry: Entry) -> None:
+        """All but its time, which every entry within changes: a layer may have directories by the million."""
+        self._attributes(descriptor, entry)
+        if path not in self._directories:
+            self._keep(path)
+        self._directories[path] = _mtime_ns(entry)
         self._implied.pop(path, None)
 
-    def _finish_directory(self, path: Path, entry: Entry) -> None:
+    def _keep(self, path: Path) -> None:
+        self._kept += _KEPT_DIRECTORY + sum(_KEPT_NAME + len(name) for name in path)
+        if self._kept > self._limits.memory:
+            raise BadArchive(f"a layer whose directories take more than {self._limits.memory} bytes of memory")
+
+    def _finish_directory(self, path: Path, mtime_ns: int) -> None:
         try:
             descriptor = open_in_root(self._root, _join(path) or ".", _DIRECTORY)
         except OSError as error:
@@ -239,7 +257,7 @@ class Unpacker:
                 return  # a later entry took its place
             raise
         try:
-            self._attributes(descriptor, entry)
+            os.utime(descriptor, ns=(mtime_ns, mtime_ns))
         finally:
             os.close(descriptor)
 
@@ -389,10 +407,14 @@ def _set_xattr(target: int | bytes, key: str, value: bytes) -> None:
             raise
 
 
+def _mtime_ns(entry: Entry) -> int:
+    """Modification time; what doesn't fit is the epoch, as dockerd has it."""
+    return entry.mtime_ns if 0 <= entry.mtime_ns <= _MAX_TIME_NS else 0
+
+
 def _times(entry: Entry) -> tuple[int, int]:
-    """Access and modification time; what doesn't fit is the epoch, as dockerd has it."""
-    ns = entry.mtime_ns if 0 <= entry.mtime_ns <= _MAX_TIME_NS else 0
-    return ns, ns
+    """Access and modification time."""
+    return _mtime_ns(entry), _mtime_ns(entry)
 
 
 def _write_all(descriptor: int, piece: memoryview) -> None:
@@ -435,9 +457,9 @@ def _remove(parent: int, name: bytes) -> None:
         os.unlink(name, dir_fd=parent)
 
 
-def _explained(entry: Entry, error: OSError) -> ImageError:
+def _explained(name: str, error: OSError) -> ImageError:
     reason = os.strerror(error.errno).lower() if error.errno else str(error)
-    text = f"{_shown(entry)}: {reason}"
+    text = f'"{name}": {reason}'
     return UnpackFailed(f"write {text}") if error.errno in _MACHINE_TROUBLE else BadArchive(f"invalid archive: {text}")
 
 

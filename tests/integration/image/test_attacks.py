@@ -147,6 +147,11 @@ def test_limits(tmp_path: Path) -> None:
     large = layer(member("a", size=600), member("b", size=600))
     with pytest.raises(BadArchive, match="more than 1000 bytes"):
         unpack(TarReader(io.BytesIO(large).read), tmp_path / "layer", Flavour.TRUSTED, Limits(size=1000))
+    directories = layer(*(f"d{number}/" for number in range(20)))
+    implied = layer(*(f"i{number}/f" for number in range(20)))
+    for archive in (directories, implied):
+        with pytest.raises(BadArchive, match="directories take more than 5000 bytes of memory"):
+            unpack(TarReader(io.BytesIO(archive).read), tmp_path / "layer", Flavour.TRUSTED, Limits(memory=5000))
 
 
 def test_every_cut_of_an_archive_is_noticed(tmp_path: Path) -> None:
