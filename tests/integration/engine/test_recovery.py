@@ -142,11 +142,16 @@ def test_a_damaged_record_of_an_image_is_told_and_nothing_is_removed(engine: Any
     engine.run("true")
 
 
+WAIT_FOR_GO = "while [ ! -e /go ]; do sleep 0.05; done; exit 4"
+
+
 def test_an_exec_session_outlives_sampand(engine: Any) -> None:
     one = engine.run("sleep", "1000")
-    session = engine.ok("POST", f"/containers/{one}/exec", {"Cmd": ["sh", "-c", "sleep 0.5; exit 4"]})["Id"]
+    session = engine.ok("POST", f"/containers/{one}/exec", {"Cmd": ["sh", "-c", WAIT_FOR_GO]})["Id"]
     engine.ok("POST", f"/exec/{session}/start", {"Detach": True})
     engine.daemon.restart()
     assert engine.ok("GET", f"/containers/{one}/json")["ExecIDs"] == [session]
+    go = engine.ok("POST", f"/containers/{one}/exec", {"Cmd": ["touch", "/go"]})["Id"]
+    engine.ok("POST", f"/exec/{go}/start", {"Detach": True})
     wait_for(lambda: not engine.ok("GET", f"/exec/{session}/json")["Running"], "the session ends")
     assert engine.ok("GET", f"/exec/{session}/json")["ExitCode"] == 4
