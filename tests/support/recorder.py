@@ -51,5 +51,9 @@ def _answer_to(line: str) -> bytes:
     if path.endswith("/prune"):
         return b'{"NetworksDeleted":["one","two"]}'
     if path.endswith("/networks"):
-        return b"[]"
+        return b'[{"Name":"lan","Id":"0123456789abcdef"}]'
+    if path.endswith("/containers/json"):
+        return b'[{"Names":["/web","/web/alias"]}]'
+    if path.endswith("/images/json"):
+        return b'[{"RepoTags":["busybox:1","busybox:2"]}]'
     return b"{}" if method == "GET" else b""

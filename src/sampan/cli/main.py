@@ -88,6 +88,10 @@ def _die_of_pipe() -> int:
 
 
 def _dispatch(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    if argv and argv[0] == "__complete":
+        from sampan.cli.completion import complete
+
+        return complete(argv[1:], environ)
     try:
         options = parse(GLOBAL_FLAGS, argv, interspersed=False, note=_note)
     except FlagError as error:
@@ -129,7 +133,7 @@ def _known(words: Sequence[str]) -> Sequence[str]:
 def _run_command(words: Sequence[str], options: Arguments, environ: Mapping[str, str]) -> int:
     name, rest = words[0], words[1:]
     if name in TOP:
-        command, path = _load(TOP[name]), name
+        command, path = load_command(TOP[name]), name
     elif name in GROUPS:
         found = _in_group(name, rest)
         if found is None:
@@ -177,10 +181,10 @@ def _in_group(group: str, words: Sequence[str]) -> tuple[Command, str, Sequence[
             f"{PROGRAM}: unknown command: {PROGRAM} {group} {name}\n\nUsage:  {PROGRAM} {group}\n\n"
             f"Run '{PROGRAM} {group} --help' for more information"
         )
-    return _load(commands[canonical]), f"{group} {canonical}", rest
+    return load_command(commands[canonical]), f"{group} {canonical}", rest
 
 
-def _load(place: tuple[str, str, str]) -> Command:
+def load_command(place: tuple[str, str, str]) -> Command:
     """Import the module of a command, and only that one."""
     module = __import__(f"sampan.cli.commands.{place[0]}", fromlist=(place[1],))
     command: Command = getattr(module, place[1])

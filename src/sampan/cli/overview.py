@@ -5,17 +5,18 @@ from __future__ import annotations
 from sampan.cli.help import flag_usages, list_commands, terminal_width
 from sampan.cli.main import GLOBAL_FLAGS
 from sampan.cli.parser import PROGRAM
-from sampan.cli.table import COMMON, GROUPS, OTHERS
+from sampan.cli.table import COMMON, GROUPS, HIDDEN_GROUPS, OTHERS
 
 
 def root_help() -> str:
     """The page of ``sampan --help``."""
     more = f"Run '{PROGRAM} COMMAND --help' for more information on a command."
+    groups = sorted((name, group) for name, group in GROUPS.items() if name not in HIDDEN_GROUPS)
     parts = (
         f"Usage:  {PROGRAM} [OPTIONS] COMMAND",
         "A self-sufficient runtime for containers",
         list_commands("Common Commands", ((name, place[2]) for name, place in COMMON.items())),
-        list_commands("Management Commands", ((name, group[0]) for name, group in sorted(GROUPS.items()))),
+        list_commands("Management Commands", ((name, group[0]) for name, group in groups)),
         list_commands("Commands", ((name, place[2]) for name, place in OTHERS.items())),
         "Global Options:\n" + flag_usages(GLOBAL_FLAGS, terminal_width() - 1).rstrip(),
         more,

@@ -43,8 +43,18 @@ TOP = {**COMMON, **OTHERS}
 
 _CONTAINER = ("attach", "create", "exec", "kill", "logs", "port", "rename", "restart", "rm", "run", "start", "stop")
 
+HIDDEN_GROUPS = frozenset(("completion",))  # as in Docker's help
 # Groups: what they are for, their commands (name → place and help), and other names of those commands.
 GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]], dict[str, str]]] = {
+    "completion": (
+        "Generate the autocompletion script for the specified shell",
+        {
+            "bash": ("completion", "BASH", "Generate the autocompletion script for bash"),
+            "fish": ("completion", "FISH", "Generate the autocompletion script for fish"),
+            "zsh": ("completion", "ZSH", "Generate the autocompletion script for zsh"),
+        },
+        {},
+    ),
     "container": (
         "Manage containers",
         {
