@@ -341,6 +341,8 @@ def start_text(failed: StartFailed, mounts: Sequence[Mapping[str, Any]] = ()) ->
         target = failed.step.removeprefix("mount ")
         source = next((mount["source"] for mount in mounts if mount["destination"] == target), "")
         during += f'error mounting "{source}" to rootfs at "{target}": '
+    elif failed.step == "hostname":
+        text = f"sethostname: {text.lower()}"
     wrapped = f"{during}{text}: unknown"
     if text.endswith("is a directory"):
         return wrapped + ": permission denied"

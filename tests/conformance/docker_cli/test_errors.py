@@ -42,6 +42,7 @@ RUN = [
     (["-v", "/etc/passwd:/proc/version"], ["true"], 125, "cannot be mounted because it is inside /proc"),
     (["--cpu-shares", "1"], ["true"], 125,
      "error setting cgroup config for procHooks process: the minimum allowed cpu-shares is 2: unknown"),
+    (["--hostname", "x" * 65], ["true"], 125, "error during container init: sethostname: invalid argument: unknown"),
     (["--cpu-shares", "-1"], ["true"], 125, "shares: invalid argument"),
     (["--isolation", "bogus"], ["true"], 125, "Invalid isolation: \"bogus\" - linux only supports 'default'"),
     (["--log-opt", "max-size=bad"], ["true"], 125, "failed to initialize logging driver: invalid size: 'bad'"),
