@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Final
 
 from sampan.network.model import Publication
+from sampan.network.ruleset import ANY4, ANY6
 
-ANY4, ANY6 = "0.0.0.0", "::"
 _DYNAMIC: Final = (32768, 60999)  # inclusive; where net.ipv4.ip_local_port_range can't be read
 _SCTP: Final = 132
 _STATES: Final = {"tcp": "0A", "udp": "07"}  # of a socket that has the port for itself, in /proc/net
