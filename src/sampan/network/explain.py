@@ -13,22 +13,24 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Final
 
 from sampan.linux import nftexpr
-from sampan.linux.netlink import NETLINK_NETFILTER, Socket
+from sampan.linux.netlink import NETLINK_NETFILTER, Socket, inside
 from sampan.linux.nftdump import Ruleset, read_ruleset
+from sampan.network.facts import Facts
 from sampan.network.firewall import OWN_TABLE
 from sampan.network.model import Publication
 from sampan.network.ruleset import ANY4, ANY6, bare, is_relayed
-from sampan.network.rulewalk import ELSEWHERE, OPEN, Facts, Outcome, Walker
+from sampan.network.rulewalk import ELSEWHERE, OPEN, Outcome, Walker
 
 OUTSIDE, CONTAINERS, HOST, LOOPBACK = AUDIENCES = ("outside", "containers", "this host", "loopback")
 REACHABLE, BLOCKED, DEPENDS, UNKNOWN = "reachable", "blocked", "depends", "unknown"
-_LEGACY: Final = ("/proc/net/ip_tables_names", "/proc/net/ip6_tables_names")
+_LEGACY: Final = (("ip_tables_names", ""), ("ip6_tables_names", " (IPv6)"))  # files in /proc/net
 _OWN: Final = f"table {OWN_TABLE[0]} {OWN_TABLE[1]}"
 _SCTP: Final = 132
 _CLIENT_PORT: Final = 50123  # one of those that a client gets when it doesn't choose
@@ -71,17 +73,17 @@ def read_others(netns: int | None = None) -> Others:
     Raises:
         NetlinkError: the kernel refused.
     """
-    with Socket(NETLINK_NETFILTER, netns) as one:
+    with inside(netns) if netns is not None else nullcontext(), Socket(NETLINK_NETFILTER) as one:
         return Others(read_ruleset(one, without=OWN_TABLE), tuple(_legacy_tables()))
 
 
 def _legacy_tables() -> Iterator[str]:
-    for path, suffix in zip(_LEGACY, ("", " (IPv6)"), strict=True):
+    for name, suffix in _LEGACY:
         try:
-            names = Path(path.replace("/proc/net", "/proc/thread-self/net")).read_text().split()
+            names = Path("/proc/thread-self/net", name).read_text().split()
         except FileNotFoundError:
             continue
-        yield from (name + suffix for name in names)
+        yield from (table + suffix for table in names)
 
 
 def explain(one: Publication, others: Others, around: Surroundings) -> tuple[Answer, ...]:

@@ -286,7 +286,8 @@ def of_publication(one: Publication) -> Elements:
 def is_relayed(one: Publication, *, relay_loopback: bool = False) -> bool:
     """Tell whether a port needs the relay: an IPv6 address of the host, a container without. Not for SCTP."""
     untranslated = not one.target_ipv6 or (relay_loopback and one.host_ip in (ANY6, "::1"))
-    return ":" in one.host_ip and untranslated and one.protocol in ("tcp", "udp")
+    has_target = bool(one.target_ipv4 or one.target_ipv6)
+    return ":" in one.host_ip and untranslated and has_target and one.protocol in ("tcp", "udp")
 
 
 def of_link(one: Link) -> Elements:

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import struct
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sampan.linux import nftexpr
 from sampan.linux.nftdump import ChainFacts, ElementFacts, RuleFacts, Ruleset, SetFacts
 from sampan.linux.nftexpr import ACCEPT, DROP, GOTO, JUMP, RETURN, Expression
+from sampan.network import iptmatches
+from sampan.network.facts import Facts
 
 Bytes = tuple[int | None, ...]  # None: not known
 
@@ -38,25 +40,6 @@ class Doubt:
 
     why: str
     known: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of a packet at one hook. Names of interfaces "" where not known, numbers None."""
-
-    protocol: int  # IPPROTO_…
-    version: int = 4
-    iifname: str | None = None  # None: not known; "": there is none
-    oifname: str | None = None
-    source: bytes = b""  # packed address; b"": not known
-    target: bytes = b""
-    source_port: int | None = None
-    target_port: int | None = None
-    state: int = nftexpr.STATE_NEW
-    status: int = 0
-    reply: bool = False
-    source_type: int = nftexpr.FIB_UNICAST  # of its address, as fib tells
-    target_type: int = nftexpr.FIB_UNICAST
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +115,7 @@ class Walker:
         """Return what a rule may do; nothing when it doesn't match, or does nothing that matters."""
         machine = _Machine(facts, lambda name: self._sets.get((rule.family, rule.table, name)))
         for one in rule.expressions:
-            step = _STEPS.get(one.name)
-            if one.name in _PASSING:
-                continue
-            found = step(machine, one) if step else Doubt(f"“{one.name}” isn't understood", known=False)
+            found = _take(machine, one)
             if found is False:
                 return
             if isinstance(found, Doubt):
@@ -143,6 +123,19 @@ class Walker:
             elif isinstance(found, list):
                 yield from (replace(end, doubt=machine.doubt or end.doubt) for end in found)
                 return
+
+
+def _take(machine: _Machine, one: Expression) -> _Result:
+    """Run one expression; one that isn't as this kernel's headers say is a doubt too."""
+    if one.name in _PASSING:
+        return None
+    step = _STEPS.get(one.name)
+    try:
+        if step:
+            return step(machine, one)
+    except (ValueError, LookupError, struct.error):
+        pass
+    return Doubt(f"“{one.name}” isn't understood", known=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,15 +163,23 @@ class _Machine:
     doubt: Doubt | None = None
 
     def load(self, register: int, data: Bytes, label: str) -> None:
-        word = nftexpr.register_words(register)
+        word = _word(register, len(data))
         padded = [*data, *[0] * (-len(data) % 4)]
         self.registers[word * 4 : word * 4 + len(padded)] = padded
         for i in range(word, min(16, word + len(padded) // 4)):
             self.labels[i] = label
 
     def read(self, register: int, size: int) -> tuple[Bytes, str]:
-        word = nftexpr.register_words(register)
+        word = _word(register, size)
         return tuple(self.registers[word * 4 : word * 4 + size]), self.labels[word]
+
+
+def _word(register: int, size: int) -> int:
+    """Return a register's first word. ValueError when there is no room for ``size`` bytes from there."""
+    word = nftexpr.register_words(register)
+    if not (0 <= word < 16 and word * 4 + size <= 64):
+        raise ValueError(f"{size} bytes in register {register}")
+    return word
 
 
 def _known(data: bytes) -> Bytes:
@@ -222,7 +223,7 @@ def _payload(machine: _Machine, one: Expression) -> _Result:
     if 5 in one.attributes:  # changes the packet
         return Doubt("the packet is changed", known=False)
     header, labels = _headers(machine.facts, one.number(2))
-    start, size = one.number(3), one.number(4)
+    start, size = min(one.number(3), 64), min(one.number(4), 64)
     data = (header + _unknown(start + size))[start : start + size]
     label = next((label for begin, end, label in labels if begin <= start < end), "something of the packet")
     machine.load(one.number(1), data, label)
@@ -466,104 +467,15 @@ def _target(machine: _Machine, one: Expression) -> _Result:
     return [_Matched(kind=SHUT)] if name in ("REJECT", "DROP") else _program(name)
 
 
-# --- iptables' matches -----------------------------------------------------------------------------------------------
-
-
-def _xt(machine: _Machine, one: Expression) -> _Result:
-    """A match of iptables: xt_*.h."""
-    name, info = one.text(1), one.attributes.get(3, b"")
-    reader = _MATCHES.get(name)
-    found = reader(machine.facts, info) if reader else None
+def _match_of_iptables(machine: _Machine, one: Expression) -> _Result:
+    """A match of iptables, kept in its old form by iptables-nft."""
+    name = one.text(1)
+    found = iptmatches.matches(name, machine.facts, one.attributes.get(3, b""))
     if found is None:
         return Doubt(f"iptables' match “{name}” isn't understood", known=False)
     return None if found else False
 
 
-def _xt_conntrack(facts: Facts, info: bytes) -> bool | None:
-    """struct xt_conntrack_mtinfo2/3, where nothing but the state is asked for."""
-    if len(info) < 154:
-        return None
-    asked, inverted, states = struct.unpack_from("=HHH", info, 146)
-    if asked & ~_XT_CONNTRACK_STATE_ALIAS != _XT_CONNTRACK_STATE:
-        return None
-    bits = _XT_STATES.get(facts.state, 0)
-    bits |= _XT_STATE_DNAT if facts.status & nftexpr.STATUS_DNAT else 0
-    return bool(states & bits) != bool(inverted & _XT_CONNTRACK_STATE)
-
-
-_XT_CONNTRACK_STATE: Final = 1
-_XT_CONNTRACK_STATE_ALIAS: Final = 1 << 13  # it was written “-m state”
-_XT_STATE_DNAT: Final = 1 << 7
-_XT_STATES: Final = {
-    nftexpr.STATE_INVALID: 1,
-    nftexpr.STATE_ESTABLISHED: 2,
-    nftexpr.STATE_RELATED: 4,
-    nftexpr.STATE_NEW: 8,
-}
-
-
-def _xt_state(facts: Facts, info: bytes) -> bool | None:
-    (states,) = struct.unpack_from("=I", info)
-    return bool(states & _XT_STATES.get(facts.state, 0))
-
-
-def _xt_ports(protocol: int, flags_at: int) -> Callable[[Facts, bytes], bool | None]:
-    """struct xt_tcp, xt_udp: two ranges of ports, and (behind TCP's options and flags) what is inverted."""
-
-    def match(facts: Facts, info: bytes) -> bool | None:
-        if facts.protocol != protocol:
-            return False
-        ranges = struct.unpack_from("=4H", info)
-        extra = info[8:flags_at]
-        if any(extra):
-            return None  # flags or options
-        inverted = info[flags_at]
-        asked = ((facts.source_port, ranges[:2], inverted & 1), (facts.target_port, ranges[2:], inverted & 2))
-        return _all(_in_range(port, pair, bool(invert)) for port, pair, invert in asked)
-
-    return match
-
-
-def _in_range(port: int | None, pair: Sequence[int], inverted: bool) -> bool | None:
-    if tuple(pair) == (0, 0xFFFF):
-        return not inverted
-    return None if port is None else (pair[0] <= port <= pair[1]) != inverted
-
-
-def _all(parts: Iterator[bool | None]) -> bool | None:
-    found = list(parts)
-    return False if False in found else None if None in found else True
-
-
-def _xt_multiport(facts: Facts, info: bytes) -> bool | None:
-    """struct xt_multiport_v1: which ports are asked for, how many, ports, which begin a range, inverted."""
-    flags, count = info[0], info[1]
-    ports = struct.unpack_from("=15H", info, 2)
-    ranges, inverted = info[32:47], bool(info[47])
-    asked = {0: [facts.source_port], 1: [facts.target_port]}.get(flags, [facts.source_port, facts.target_port])
-    if None in asked:
-        return None
-    pairs, i = [], 0
-    while i < count:
-        step = 2 if ranges[i] else 1
-        pairs.append((ports[i], ports[i + step - 1]))
-        i += step
-    return any(first <= port <= last for port in asked if port is not None for first, last in pairs) != inverted
-
-
-def _always(facts: Facts, info: bytes) -> bool | None:
-    return True
-
-
-_MATCHES: Final[dict[str, Callable[[Facts, bytes], bool | None]]] = {
-    "comment": _always,
-    "limit": _always,
-    "conntrack": _xt_conntrack,
-    "state": _xt_state,
-    "tcp": _xt_ports(6, 11),
-    "udp": _xt_ports(17, 8),
-    "multiport": _xt_multiport,
-}
 _STEPS: Final[dict[str, Callable[[_Machine, Expression], _Result]]] = {
     "meta": _meta,
     "payload": _payload,
@@ -585,5 +497,5 @@ _STEPS: Final[dict[str, Callable[[_Machine, Expression], _Result]]] = {
     "reject": _reject,
     "queue": _queue,
     "target": _target,
-    "match": _xt,
+    "match": _match_of_iptables,
 }
