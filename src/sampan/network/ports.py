@@ -27,13 +27,13 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
+from sampan.network.errors import NetworkError
 from sampan.network.model import Publication
 from sampan.network.ruleset import ANY4, ANY6
 
 _DYNAMIC: Final = (32768, 60999)  # inclusive; where net.ipv4.ip_local_port_range can't be read
 _SCTP: Final = 132
 _STATES: Final = {"tcp": "0A", "udp": "07"}  # of a socket that has the port for itself, in /proc/net
-_STATUS: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,8 @@ class Holder:
     name: str
 
 
-class PortError(Exception):
+class PortError(NetworkError):
     """A port can't be had; the text is Docker's."""
-
-    status = _STATUS
 
     def __init__(self, owner: Owner, why: str) -> None:
         endpoint = f"{owner.endpoint_name} ({owner.endpoint_id})"
