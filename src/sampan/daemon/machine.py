@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from typing import TYPE_CHECKING, Final
@@ -44,6 +45,7 @@ def look(data_root: Path) -> Host:
         controllers=controllers(layout),
         capabilities=capabilities.usable(),
         backing_filesystem=filesystem(data_root),
+        block_weight=weighs_disks(layout),
     )
 
 
@@ -72,6 +74,13 @@ def controllers(layout: Layout) -> frozenset[str]:
     if not layout.unified:
         return frozenset(name for key in layout.v1 for name in key.split(","))
     return frozenset(_first_line(f"{layout.v2}/cgroup.controllers").split())
+
+
+def weighs_disks(layout: Layout) -> bool:
+    """Tell whether groups have a file for their weight at disks: a matter of the kernel's schedulers (BFQ, io.cost)."""
+    names = ("io.bfq.weight", "io.weight") if layout.unified else ("blkio.bfq.weight",)
+    top = layout.v2 if layout.unified else layout.v1.get("blkio")
+    return top is not None and any(glob.glob(f"{glob.escape(top)}/*/{name}") for name in names)
 
 
 def filesystem(path: Path) -> str:

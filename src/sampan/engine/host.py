@@ -25,6 +25,7 @@ class Host:
     controllers: frozenset[str]  # "memory", "cpu", "cpuset", "pids" …
     capabilities: tuple[str, ...]  # that can be given, "CAP_CHOWN" …
     backing_filesystem: str = "extfs"
+    block_weight: bool = False  # whether the kernel weighs containers' use of disks
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ _NO_OOM_KILLER: Final = (
     "OOM killer is disabled for the container, but no memory limit is set, "
     "this can result in the system running out of resources."
 )
+_NO_WEIGHT: Final = "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded."
 _NO_WEIGHT_DEVICE: Final = (
     "Your kernel does not support Block I/O weight_device or the cgroup is not mounted. Weight-device discarded."
 )
@@ -79,6 +80,9 @@ def settle(config: schema.ContainerConfig, host: schema.HostConfig, machine: Hos
     _check_annexes(host)
     for mount in mounts.user_mounts(host):
         mount.check_source()
+    if host.blkio_weight and not machine.block_weight:
+        host.blkio_weight = 0
+        warnings.append(_NO_WEIGHT)
     if host.blkio_weight_device:
         warnings.append(_NO_WEIGHT_DEVICE)
     if host.network_mode == "host" and host.port_bindings:
@@ -209,7 +213,7 @@ def _check_cpu(host: schema.HostConfig, machine: Host) -> None:
         raise BadParameter("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
     if 0 < host.cpu_quota < 1000:
         raise BadParameter("CPU cfs quota can not be less than 1ms (i.e. 1000)")
-    if host.blkio_weight and not 10 <= host.blkio_weight <= 1000:
+    if host.blkio_weight and machine.block_weight and not 10 <= host.blkio_weight <= 1000:
         raise BadParameter("Range of blkio weight is from 10 to 1000")
     _check_set(host.cpuset_cpus, machine.cpu_list, "CPUs", "cpus")
     _check_set(host.cpuset_mems, machine.memory_nodes, "memory nodes", "mems")

@@ -93,6 +93,15 @@ def test_what_has_no_effect_here_earns_a_warning() -> None:
     assert [warning.endswith("Weight-device discarded.") for warning in warnings] == [True]
 
 
+def test_a_weight_at_disks_is_discarded_where_the_kernel_has_none() -> None:
+    host = schema.HostConfig(network_mode="none", blkio_weight=1)
+    warnings = validate.settle(schema.ContainerConfig(), host, machine(), settings())
+    assert host.blkio_weight == 0 and [warning.endswith(". Weight discarded.") for warning in warnings] == [True]
+    host = schema.HostConfig(network_mode="none", blkio_weight=1)
+    with pytest.raises(BadParameter, match="Range of blkio weight is from 10 to 1000"):
+        validate.settle(schema.ContainerConfig(), host, machine(block_weight=True), settings())
+
+
 CONFIG_REFUSALS = [
     ({"WorkingDir": "rel"}, "the working directory 'rel' is invalid, it needs to be an absolute path"),
     ({"StopSignal": "FOO"}, "invalid signal: FOO"),
