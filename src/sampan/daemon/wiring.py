@@ -13,10 +13,12 @@ from sampan.engine.core import Core
 from sampan.engine.engine import Engine
 from sampan.engine.host import Settings
 from sampan.image.store import Images
+from sampan.network.fabric import Fabric
 from sampan.runtime.supervisor import Supervisor
 from sampan.state.containers import SqlContainerRows
 from sampan.state.database import Database
 from sampan.state.images import SqlImageRows
+from sampan.state.networks import SqlNetworkRows
 from sampan.storage import probe
 from sampan.storage.containers import ContainerDirectories
 
@@ -52,16 +54,19 @@ def build(options: Options) -> Parts:
     choice = probe.choose(data_root, options.storage_driver or None)
     images = Images(data_root, SqlImageRows(database), choice.snapshots)
     rows = SqlContainerRows(database)
+    host = machine.look(data_root)
+    engine_id = rows.engine_id(str(uuid.uuid4()))
     supervisor = Supervisor(options.exec_root / "containers", [data_root, options.exec_root])
     core = Core(
-        host=machine.look(data_root),
+        host=host,
         settings=_settings(options),
         rows=rows,
         images=images,
         snapshots=choice.snapshots,
         directories=ContainerDirectories(data_root),
         supervisor=supervisor,
-        engine_id=rows.engine_id(str(uuid.uuid4())),
+        fabric=Fabric(SqlNetworkRows(database), boot_id=host.boot_id, engine_id=engine_id),
+        engine_id=engine_id,
         driver_reason="; ".join(choice.notes),
     )
     return Parts(Engine(core), core, database, supervisor)

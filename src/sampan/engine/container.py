@@ -71,6 +71,7 @@ class Container:
     state: State
     run: Run | None = None
     removing: bool = False
+    renamed: bool = False  # in this life of sampand
     starting: bool = False
     clearing: asyncio.Task[None] | None = None  # of the last run's directory
     unrecorded: bool = False  # the last exit is in the run directory only: the disk took no more

@@ -7,10 +7,11 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from sampan.engine import create, inspection, listing, logs, removal, top
+from sampan.api import schema
+from sampan.engine import create, inspection, listing, logs, places, removal, top
 from sampan.engine.attach import AttachPlan, parse_detach_keys
 from sampan.engine.catalog import check_name
-from sampan.engine.errors import BadParameter, Conflict, EngineError, Internal, NotRunning, Unsupported
+from sampan.engine.errors import BadParameter, Conflict, EngineError, Internal, NotFound, NotRunning
 from sampan.engine.lifecycle import Lifecycle
 from sampan.image.errors import ImageError
 from sampan.runtime.supervisor import MonitorGone
@@ -18,11 +19,11 @@ from sampan.runtime.supervisor import MonitorGone
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
 
-    from sampan.api import schema
     from sampan.engine.container import Container
     from sampan.engine.contracts import Actor, Filters, LogOptions
     from sampan.engine.core import Core
     from sampan.engine.execs import Execs
+    from sampan.network.model import Endpoint
 
 
 class Containers:
@@ -81,10 +82,24 @@ class Containers:
     ) -> None:
         """Remove a container, a running one with ``force`` only."""
         if link:
-            raise Unsupported("--link is not there yet: this version of Sampan has no bridges")
+            await self._unlink(ref)
+            return
         container = self._core.catalog.get(ref)
         await self._core.run(removal.remove(self._core, self.lifecycle, container, force=force, by=by))
         self._execs.forget(container)
+
+    async def _unlink(self, ref: str) -> None:
+        """Remove a link, named by "/container/alias" as dockerd has it. Raises BadParameter, NotFound."""
+        name, _, alias = ref.strip("/").partition("/")
+        if not alias:
+            raise BadParameter("Conflict, cannot remove the default link name of the container")
+        container = self._core.catalog.get(name)
+        links = container.stored.host.links or []
+        left = [text for text in links if (text.partition(":")[2] or text).rpartition("/")[2] != alias]
+        if len(left) == len(links):
+            raise NotFound(f"No such link: {alias}")
+        container.stored.host.links = left
+        await self._core.durable(self._core.rows.set_config(container.id, container.row("").config))
 
     async def finish_removal(self, container: Container) -> None:
         """Take an ended container away: --rm."""
@@ -116,9 +131,20 @@ class Containers:
             except BaseException:
                 core.catalog.release(new)
                 raise
-            old, container.name = container.name, new
+            old, container.name, container.renamed = container.name, new, True
             core.catalog.release(old)
+            self._tell_names(container)
         core.container_event(container, "rename", oldName="/" + old)
+
+    def _tell_names(self, container: Container) -> None:
+        """Let a renamed container be found by its new name, and no longer by the old."""
+        settings = places.settings_of(container)
+
+        def names(endpoint: Endpoint) -> tuple[str, ...]:
+            network = self._core.fabric.networks[endpoint.network_id]
+            return places.dns_names(container, settings.get(network.name) or schema.EndpointSettings())
+
+        self._core.fabric.rename(container.id, names)
 
     async def wait(self, ref: str, condition: str) -> Awaitable[schema.ContainerWait]:
         """Subscribe to a container's end; the second await gives it."""
@@ -180,10 +206,10 @@ class Containers:
     ) -> builtins.list[schema.ContainerSummary]:
         """Return the containers that pass the filters, newest first."""
         core = self._core
-        query = listing.parse(core.catalog, core.images, filters, all_=all)
+        query = listing.parse(core.catalog, core.images, core.fabric, filters, all_=all)
         found = listing.select(builtins.list(core.catalog), query, limit)
         now = time.time_ns()
-        rows = [listing.summary(one, core.images, now) for one in found]
+        rows = [listing.summary(core, one, now) for one in found]
         if size:
             for one, row in zip(found, rows, strict=True):
                 row.size_rw, row.size_root_fs = await self._size(one)

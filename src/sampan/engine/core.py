@@ -12,8 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from sampan.engine import netfiles
 from sampan.engine.catalog import Catalog
 from sampan.engine.events import EventBus
+from sampan.linux import hostfiles
+from sampan.network.model import DEFAULT_NETWORK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from sampan.engine.host import Host, Settings
     from sampan.engine.rows import ContainerRows
     from sampan.image.store import Images
+    from sampan.network.fabric import Fabric, Sandbox
+    from sampan.network.resolvconf import Resolution
     from sampan.runtime.supervisor import Supervisor
     from sampan.storage.containers import ContainerDirectories
     from sampan.storage.snapshots import Snapshots
@@ -47,6 +52,7 @@ class Core:
     snapshots: Snapshots
     directories: ContainerDirectories
     supervisor: Supervisor
+    fabric: Fabric
     engine_id: str
     driver_reason: str = ""  # why the storage driver is the one it is
     events: EventBus = field(default_factory=EventBus)
@@ -61,6 +67,14 @@ class Core:
     def run_dir(self, container_id: str) -> Path:
         """Return the directory where a container's monitor keeps its records."""
         return self.settings.exec_root / "containers" / container_id
+
+    def resolution(self, container: Container, sandbox: Sandbox) -> Resolution | None:
+        """Return what a sandbox's resolver asks; None where it has none: on the default bridge alone."""
+        named = [one for network, one in self.fabric.places(sandbox) if network.name != DEFAULT_NETWORK]
+        if not named:
+            return None
+        host_file = hostfiles.read("/etc/resolv.conf")
+        return netfiles.resolution(container.stored, host_file, "internal", ipv6=any(one.ipv6 for one in named))
 
     def has_run_dir(self, container_id: str) -> bool:
         """Tell whether a container's monitor left records."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sampan.api import schema
-from sampan.engine import merge, names, text, validate
+from sampan.engine import merge, names, places, text, validate
 from sampan.engine.catalog import check_name
 from sampan.engine.container import SHORT, Container, State, Stored
 from sampan.engine.errors import BadParameter
@@ -67,14 +67,23 @@ def _make(
     command = merge.command(config)
     if not command:
         raise BadParameter("no command specified")
+    networking = places.settle(host, body.networking_config, config.mac_address)
     warnings = validate.settle(config, host, core.host, core.settings)
+    _check_networks(core, host, config)
     if not config.hostname:
         own = core.host.hostname if host.network_mode == "host" else container_id[:SHORT]
         config.hostname = own
-    stored = Stored(config, host, command[0], command[1:], core.snapshots.name, body.networking_config)
+    stored = Stored(config, host, command[0], command[1:], core.snapshots.name, networking)
     container = Container(container_id, name, time.time_ns(), image.id, stored, State())
     _keep(core, container, image)
     return container, warnings
+
+
+def _check_networks(core: Core, host: schema.HostConfig, config: schema.ContainerConfig) -> None:
+    """Refuse ports that can't be published and a network that can't be shared. Raises BadParameter, NoSuchContainer."""
+    if host.network_mode.startswith(places.SHARED):
+        host.network_mode = places.SHARED + core.catalog.get(host.network_mode.removeprefix(places.SHARED)).id
+    places.bindings(config, host)
 
 
 def _keep(core: Core, container: Container, image: Image) -> None:

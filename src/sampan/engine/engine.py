@@ -1,4 +1,4 @@
-"""The brain's front door: containers, exec sessions, images, the system and its events."""
+"""The brain's front door: containers, exec sessions, images, networks, the system and its events."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sampan.engine.containers import Containers
 from sampan.engine.execs import Execs
 from sampan.engine.images import ImageService
+from sampan.engine.networks import Networks
 from sampan.engine.recovery import recover
 from sampan.engine.system import System
 
@@ -26,6 +27,7 @@ class Engine:
         self.execs = Execs(core)
         self.containers = Containers(core, self.execs)
         self.images = ImageService(core)
+        self.networks = Networks(core)
         self.system = System(core)
         self.events: EventBus = core.events
 
@@ -36,4 +38,5 @@ class Engine:
     async def close(self) -> None:
         """Finish what is under way and let go; containers go on."""
         await self._core.settle(SETTLE_S)
+        await self._core.fabric.end()
         self._core.close()

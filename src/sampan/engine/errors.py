@@ -3,7 +3,6 @@
 * EngineError                      500
   x NotModified                    304   nothing to do: it runs already, or it is stopped already
   x BadParameter                   400
-    - NoNetworksYet                400   the networks that are still to come
   x Forbidden                      403
   x NotFound                       404
     - NoSuchContainer(ref)         404
@@ -72,16 +71,6 @@ class Unsupported(EngineError):
     """Docker has it and this engine does not."""
 
     status = 501
-
-
-class NoNetworksYet(BadParameter):
-    """A network mode that this version doesn't have."""
-
-    def __init__(self, mode: str) -> None:
-        super().__init__(
-            f'network mode "{mode}" is not there yet: this version of Sampan has no bridges; '
-            "use --network none (no network) or --network host (the host's)"
-        )
 
 
 class NoSuchContainer(NotFound):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sampan.api import schema
+from sampan.engine import places
 from sampan.engine.launching import log_path
 from sampan.engine.mounts import user_mounts
 from sampan.engine.units import rfc3339
 from sampan.image.errors import ImageError
+from sampan.network.model import DEFAULT_NETWORK
 from sampan.storage.snapshots import StorageError
 
 if TYPE_CHECKING:
@@ -19,16 +20,10 @@ if TYPE_CHECKING:
     from sampan.engine.container import Container
     from sampan.engine.core import Core
 
-
-@lru_cache(maxsize=64)
-def network_id(name: str) -> str:
-    """Return the id of a predefined network: the same on every machine, for there is nothing behind it."""
-    return hashlib.sha256(f"sampan network {name}".encode()).hexdigest()
-
-
-def endpoint_id(container_id: str, network: str) -> str:
-    """Return the id of a container's place on a network."""
-    return hashlib.sha256(f"sampan endpoint {container_id} {network}".encode()).hexdigest()
+_LEGACY: Final = (
+    "endpoint_id", "gateway", "global_ipv6_address", "global_ipv6_prefix_len", "ip_address", "ip_prefix_len",
+    "ipv6_gateway", "mac_address",
+)  # fmt: skip  # repeated from the default bridge
 
 
 def driver_name(name: str) -> str:
@@ -36,13 +31,33 @@ def driver_name(name: str) -> str:
     return {"overlay": "overlay2", "copy": "vfs"}.get(name, name)
 
 
-def networks(container: Container) -> dict[str, schema.EndpointSettings]:
+def networks(core: Core, container: Container) -> dict[str, schema.EndpointSettings]:
     """Return the networks that a container is on."""
-    name = container.stored.host.network_mode
-    endpoint = schema.EndpointSettings(network_id=network_id(name) if container.state.started else "")
-    if container.running:
-        endpoint.endpoint_id = endpoint_id(container.id, name)
-    return {name: endpoint}
+    shown = places.endpoint_settings(core.fabric, container, core.fabric.sandbox(container.id))
+    mode = container.stored.host.network_mode
+    if container.running and mode in ("none", "host"):
+        shown[mode].endpoint_id = sandbox_id(container.id)
+    return shown
+
+
+def sandbox_id(container_id: str) -> str:
+    """Return the id of a container's network namespace."""
+    return hashlib.sha256(f"sampan sandbox {container_id}".encode()).hexdigest()
+
+
+def network_settings(core: Core, container: Container) -> schema.NetworkSettings:
+    """Return the network part."""
+    shown = networks(core, container)
+    settings = schema.NetworkSettings(
+        sandbox_id=sandbox_id(container.id) if container.running else "",
+        ports=places.port_map(container, core.fabric.sandbox(container.id)),
+        networks=dict(shown),
+    )
+    legacy = shown.get(DEFAULT_NETWORK)
+    if legacy is not None and container.running:
+        for name in _LEGACY:
+            setattr(settings, name, getattr(legacy, name))
+    return settings
 
 
 def mount_points(container: Container) -> list[schema.MountPoint]:
@@ -69,7 +84,6 @@ def state(container: Container) -> schema.ContainerState:
 def inspect(core: Core, container: Container, *, size: tuple[int, int] | None = None) -> schema.ContainerInspect:
     """Return everything about a container; ``size`` are the bytes of its writable layer and of its whole root."""
     stored, directory = container.stored, core.directories.path(container.id)
-    sandbox = endpoint_id(container.id, "sandbox") if container.running else ""
     driver = driver_name(stored.driver)
     return schema.ContainerInspect(
         id=container.id,
@@ -91,11 +105,7 @@ def inspect(core: Core, container: Container, *, size: tuple[int, int] | None = 
         size_root_fs=size[1] if size else None,
         mounts=mount_points(container),
         config=stored.config,
-        network_settings=schema.NetworkSettings(
-            sandbox_id=sandbox,
-            sandbox_key="",
-            networks=dict(networks(container)),
-        ),
+        network_settings=network_settings(core, container),
     )
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sampan.engine import logoptions, netfiles, spec
-from sampan.engine.errors import INIT_FAILED, NOT_A_DIRECTORY, BadParameter, Internal, NotFound
+from sampan.engine import logoptions, spec
+from sampan.engine.errors import INIT_FAILED, NOT_A_DIRECTORY, BadParameter, Internal
 from sampan.engine.mounts import user_mounts
-from sampan.linux import bindsource, hostfiles
+from sampan.linux import bindsource
 from sampan.runtime.supervisor import Launch, LogConfig
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sampan.engine.container import Container
     from sampan.engine.core import Core
     from sampan.engine.mounts import UserMount
+    from sampan.engine.plugging import Connection
     from sampan.runtime.supervisor import Attachment
 
 
@@ -28,22 +29,24 @@ def log_path(directory: Path, container_id: str) -> Path:
     return directory / f"{container_id}-json.log"
 
 
-def prepare(core: Core, container: Container, attachments: list[Attachment]) -> Launch:
+def prepare(core: Core, container: Container, attachments: list[Attachment], network: Connection) -> Launch:
     """Make all that a start needs; the launch owns the mount.
 
     Raises BadParameter and its like, SnapshotBusy, OSError; then nothing is left mounted.
     """
     stored, directory = container.stored, core.directories.path(container.id)
-    if stored.host.network_mode not in ("none", "host"):  # at the start, as by dockerd: to create, 404 means an image
-        raise NotFound(f"network {stored.host.network_mode} not found")
     for mount in user_mounts(stored.host):
         if mount.type == "bind":
             _check_propagation(mount)
             if mount.make_source:
                 _ensure_source(mount.source, mount.destination)
-    document = spec.build(container, directory, core.host, core.settings.cgroup_parent)
-    written = netfiles.files(stored, hostfiles.read("/etc/hosts"), hostfiles.read("/etc/resolv.conf"))
-    core.directories.write(container.id, written)
+    files = core.directories.path(network.shared.id) if network.shared is not None else directory
+    document = spec.build(container, files, core.host, core.settings.cgroup_parent)
+    if network.namespace:
+        spec.join_network(document, network.namespace)
+    document["process"]["env"] += network.environment
+    if network.shared is None:
+        core.directories.write(container.id, network.files(container))
     size = stored.host.console_size
     if stored.host.auto_remove and container.state.started:
         core.directories.allow_remount(container.id)
@@ -60,6 +63,8 @@ def prepare(core: Core, container: Container, attachments: list[Attachment]) -> 
         attach=attachments,
         console_size=(size[0], size[1]) if stored.config.tty and any(size) else None,
         lock=mounted.lock,
+        plug=network.plug,
+        keep=network.keep,
     )
 
 

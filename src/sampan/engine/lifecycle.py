@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from sampan.api import schema
-from sampan.engine import launching, reason, signals
+from sampan.engine import launching, plugging, reason, signals
 from sampan.engine.container import Container, Run, State, encode
 from sampan.engine.errors import (
     INIT_FAILED,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from sampan.engine.contracts import Actor
     from sampan.engine.core import Core
+    from sampan.engine.plugging import Connection
     from sampan.runtime.supervisor import Attachment, Exit, Launch, Monitor
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,8 @@ class Lifecycle:
         core = self._core
         attachments, container.pending = container.pending, []
         with _Closing(attachments):
-            launch = await self._prepare(container, attachments)
+            network = await plugging.prepare(core, container)
+            launch = await self._prepare(container, attachments, network)
             began = State(status="running", started=time.time_ns(), finished=container.state.finished)
             written = core.rows.set_state(container.id, encode(began), core.host.boot_id)
             try:
@@ -107,7 +109,7 @@ class Lifecycle:
             raise Internal("the start could not be recorded, so the container was killed; see sampand's log")
         core.container_event(container, "start")
 
-    async def _prepare(self, container: Container, attachments: list[Attachment]) -> Launch:
+    async def _prepare(self, container: Container, attachments: list[Attachment], network: Connection) -> Launch:
         """Prepare the launch; the monitor of a run that has just ended may hold the root a moment longer."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + BUSY_WAIT_S
@@ -118,7 +120,7 @@ class Lifecycle:
             container.unrecorded = False
         while True:
             try:
-                return await self._core.thread(launching.prepare, self._core, container, attachments)
+                return await self._core.thread(launching.prepare, self._core, container, attachments, network)
             except SnapshotBusy:
                 if loop.time() > deadline:
                     raise
@@ -128,6 +130,7 @@ class Lifecycle:
         """Keep why the start failed; with --rm the container goes."""
         if container.run is not None:  # it did start, and is being ended: its exit will be recorded
             return
+        await self._core.fabric.close(container.id)
         code, text, why = FAILED, str(error), reason.start_failed("", str(error))
         if isinstance(error, StartError):
             code, why = error.code, reason.start_failed(error.step, error.plain)
@@ -177,6 +180,7 @@ class Lifecycle:
             written = core.rows.set_state(container.id, encode(ended), core.host.boot_id)
             container.unrecorded = not await core.recorded(written, f"the exit of container {container.short_id}")
         container.state, container.run = ended, None
+        await core.fabric.close(container.id)
         if not container.unrecorded:
             forgetting = core.supervisor.forget(core.run_dir(container.id))
             container.clearing = core.background(forgetting, f"clearing up after container {container.short_id}")

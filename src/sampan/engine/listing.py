@@ -9,8 +9,10 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from sampan.api import schema
-from sampan.engine import inspection
+from sampan.engine import inspection, places
 from sampan.engine.errors import BadParameter
 from sampan.engine.mounts import user_mounts
 from sampan.engine.units import SECOND, human_duration
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from sampan.engine.catalog import Catalog
     from sampan.engine.container import Container
     from sampan.engine.contracts import Filters
+    from sampan.engine.core import Core
     from sampan.image.store import Images
+    from sampan.network.fabric import Fabric
 
 STATUSES: Final = frozenset({"created", "running", "paused", "restarting", "removing", "exited", "dead"})
 _HEALTH: Final = frozenset({"starting", "healthy", "unhealthy", "none"})
@@ -41,7 +45,7 @@ class Query:
     tests: list[Callable[[Container], bool]] = field(default_factory=list)
 
 
-def parse(catalog: Catalog, images: Images, filters: Filters, *, all_: bool) -> Query:
+def parse(catalog: Catalog, images: Images, fabric: Fabric, filters: Filters, *, all_: bool) -> Query:
     """Check filters. Raises BadParameter, NoSuchContainer."""
     for key in filters:
         if key not in _KNOWN:
@@ -53,6 +57,7 @@ def parse(catalog: Catalog, images: Images, filters: Filters, *, all_: bool) -> 
         query.all = True
         query.tests.append(lambda one: one.status in wanted["status"])
     _add_simple(query, wanted)
+    _add_networks(query, wanted, fabric)
     if "exited" in wanted:
         codes = {_number("exited", text) for text in wanted["exited"]}
         query.tests.append(lambda one: one.state.exit_code in codes and one.status == "exited")
@@ -73,19 +78,43 @@ def _add_simple(query: Query, wanted: Filters) -> None:
         query.tests.append(lambda one: any(_matches(text, one.name) for text in wanted["name"]))
     if "label" in wanted:
         query.tests.append(lambda one: all(has_label(one.stored.config.labels or {}, text) for text in wanted["label"]))
-    if "network" in wanted:
-        query.tests.append(lambda one: any(_on_network(one, text) for text in wanted["network"]))
     if "volume" in wanted:
         query.tests.append(lambda one: _has_volume(one, set(wanted["volume"])))
     if "health" in wanted:
         _check_health(wanted["health"])
         query.tests.append(lambda _one: "none" in wanted["health"])
-    for key in ("publish", "expose"):
-        if key in wanted:
-            query.tests.append(lambda _one: False)  # no ports are published yet
     if "is-task" in wanted:
         flags = [_flag(text) for text in wanted["is-task"]]
         query.tests.append(lambda _one: False in flags)
+
+
+def _add_networks(query: Query, wanted: Filters, fabric: Fabric) -> None:
+    if "network" in wanted:
+        query.tests.append(lambda one: any(_on_network(one, fabric, text) for text in wanted["network"]))
+    if "expose" in wanted:
+        exposed = _port_range("expose", wanted["expose"])
+        query.tests.append(lambda one: bool(exposed & {*map(places.parse_port, one.stored.config.exposed_ports or {})}))
+    if "publish" in wanted:
+        published = _port_range("publish", wanted["publish"])
+        query.tests.append(lambda one: bool(published & _published(one, fabric)))
+
+
+def _published(container: Container, fabric: Fabric) -> set[tuple[int, str]]:
+    sandbox = fabric.sandbox(container.id)
+    ports = sandbox.publications if sandbox is not None else ()
+    return {(one.host_port, one.protocol) for one in ports} | {(one.container_port, one.protocol) for one in ports}
+
+
+def _port_range(key: str, texts: list[str]) -> set[tuple[int, str]]:
+    """Return the ports of "80", "80-90/udp". Raises BadParameter."""
+    found: set[tuple[int, str]] = set()
+    for text in texts:
+        ports, _, protocol = text.partition("/")
+        first, _, last = ports.partition("-")
+        if not first.isdigit() or (last and not last.isdigit()):
+            raise BadParameter(f"invalid filter '{key}={text}'")
+        found |= {(number, protocol or "tcp") for number in range(int(first), int(last or first) + 1)}
+    return found
 
 
 def _check_status(values: list[str]) -> None:
@@ -128,9 +157,9 @@ def has_label(labels: dict[str, str], wanted: str) -> bool:
     return key in labels and (not equals or labels[key] == value)
 
 
-def _on_network(container: Container, wanted: str) -> bool:
-    name = container.stored.host.network_mode
-    return wanted == name or inspection.network_id(name).startswith(wanted)
+def _on_network(container: Container, fabric: Fabric, wanted: str) -> bool:
+    names = places.settings_of(container)
+    return any(wanted == name or places.network_id(fabric, name).startswith(wanted) for name in names)
 
 
 def _has_volume(container: Container, wanted: set[str]) -> bool:
@@ -180,13 +209,17 @@ def status_text(container: Container, now: int) -> str:
     return "Created"
 
 
-def summary(container: Container, images: Images, now: int) -> schema.ContainerSummary:
+def summary(core: Core, container: Container, now: int) -> schema.ContainerSummary:
     """Return one line of the list."""
     stored = container.stored
+    networks = {
+        name: msgspec.structs.replace(one, aliases=None, dns_names=None, driver_opts=None)
+        for name, one in inspection.networks(core, container).items()
+    }
     return schema.ContainerSummary(
         id=container.id,
         names=["/" + container.name],
-        image=_image_name(container, images),
+        image=_image_name(container, core.images),
         image_id=container.image_id,
         command=command_text(stored.path, stored.args),
         created=container.created // SECOND,
@@ -196,7 +229,8 @@ def summary(container: Container, images: Images, now: int) -> schema.ContainerS
         host_config=schema.SummaryHostConfig(
             network_mode=stored.host.network_mode, annotations=stored.host.annotations
         ),
-        network_settings=schema.SummaryNetworkSettings(networks=inspection.networks(container)),
+        ports=places.port_list(container, core.fabric.sandbox(container.id)),
+        network_settings=schema.SummaryNetworkSettings(networks=networks),
         mounts=inspection.mount_points(container),
     )
 

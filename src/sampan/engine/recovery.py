@@ -25,6 +25,7 @@ import msgspec
 
 from sampan.engine import reason
 from sampan.engine.container import Container, State, encode, from_row
+from sampan.network.errors import NetworkError
 from sampan.runtime.supervisor import Exit, Monitor, MonitorGone
 
 if TYPE_CHECKING:
@@ -62,11 +63,20 @@ class _Recovery:
         found = [(container, row) for row in rows if (container := self._read(row)) is not None]
         for container, _row in found:
             self._core.catalog.add(container)
+        await self._core.fabric.load()
+        await self._core.fabric.remember()
         await asyncio.gather(*(self._recover(container, row) for container, row in found))
         known = {row.id for row in rows}
         orphans = [one for one in await self._core.thread(self._core.run_dirs) if one.name not in known]
         await asyncio.gather(*(self._end_orphan(run_dir) for run_dir in orphans))
+        await self._settle_networks()
         await self._core.thread(_sweep_files, self._core, known)
+
+    async def _settle_networks(self) -> None:
+        try:
+            await self._core.fabric.settle()
+        except (NetworkError, OSError) as error:  # containers of other networks must be served all the same
+            log.error("networks: %s", error)
 
     def _read(self, row: ContainerRow) -> Container | None:
         """Read a row; a damaged one, nobody knows by what, is left as it is with all that belongs to it."""
@@ -120,8 +130,20 @@ class _Recovery:
         container.state = State(status="running", started=monitor.started_at_ns, finished=container.state.finished)
         self._containers.lifecycle.watch(container, monitor)
         self._execs.adopt(container, monitor)
+        await self._plug_again(container, monitor)
         if row.state != encode(container.state):
             await self._record(container)
+
+    async def _plug_again(self, container: Container, monitor: Monitor) -> None:
+        fabric = self._core.fabric
+        sandbox = fabric.sandbox(container.id)
+        if sandbox is None:
+            return
+        try:
+            kept = await monitor.kept()
+            await fabric.adopt(container.id, monitor.init_pid, kept, self._core.resolution(container, sandbox))
+        except (OSError, MonitorGone) as error:  # it is ending
+            log.warning("container %s: its network: %s", container.short_id, error)
 
     async def _record(self, container: Container) -> bool:
         written = self._core.rows.set_state(container.id, encode(container.state), self._core.host.boot_id)

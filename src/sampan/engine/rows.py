@@ -38,6 +38,10 @@ class ContainerRows(Protocol):
         """Replace the state: a start or an exit."""
         ...
 
+    def set_config(self, container_id: str, config: bytes) -> Future[None]:
+        """Replace what it was created with: a network that it was connected to or taken from."""
+        ...
+
     def rename(self, container_id: str, name: str) -> Future[None]:
         """Give it another name."""
         ...

@@ -189,6 +189,15 @@ def _namespaces(host: schema.HostConfig) -> list[Oci]:
     return [{"type": kind} for kind in kinds]
 
 
+def join_network(document: Oci, path: str) -> None:
+    """Have the container use the network namespace at ``path``, whose settings are another's."""
+    linux = document["linux"]
+    linux["namespaces"] = [
+        {"type": "network", "path": path} if entry["type"] == "network" else entry for entry in linux["namespaces"]
+    ]
+    linux["sysctl"] = {name: value for name, value in linux["sysctl"].items() if not name.startswith("net.")}
+
+
 def _sysctls(host: schema.HostConfig) -> dict[str, str]:
     defaults = {} if host.network_mode == "host" or host.privileged else _NETWORK_SYSCTLS
     return {**defaults, **host.sysctls}

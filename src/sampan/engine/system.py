@@ -127,7 +127,9 @@ class System:
         )
         info.docker_root_dir = str(settings.data_root)
         info.server_version = settings.version
-        info.plugins = schema.Plugins(volume=[], network=["host", "null"], log=["json-file", "none"])
+        info.plugins = schema.Plugins(
+            volume=[], network=["bridge", "host", "ipvlan", "macvlan", "null"], log=["json-file", "none"]
+        )
         info.runtimes = {RUNTIME: schema.Runtime(path="")}
         info.default_runtime = RUNTIME
         info.live_restore_enabled = True

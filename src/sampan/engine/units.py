@@ -74,3 +74,20 @@ def _long_duration(hours: int) -> str:
     if hours < 24 * 365 * 2:
         return f"{hours // 24 // 30} months"
     return f"{hours // 24 // 365} years"
+
+
+_GO_UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+
+
+def until(text: str, now_ns: int) -> int:
+    """Return nanoseconds of a moment: a Go duration back from now, a timestamp, or RFC 3339. Raises BadParameter."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)(h|ms|m|s|us|ns)", text)
+    if parts and "".join(number + unit for number, unit in parts) == text:
+        return now_ns - int(sum(float(number) * _GO_UNITS[unit] for number, unit in parts) * SECOND)
+    if _STAMP.fullmatch(text):
+        return parse_timestamp(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadParameter(f'failed to parse value as time or duration: "{text}"') from None
+    return int(moment.timestamp() * SECOND)

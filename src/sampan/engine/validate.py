@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sampan.api import schema
 from sampan.engine import logoptions, mounts, resources, signals, spec, sysctls
-from sampan.engine.errors import BadParameter, Internal, NoNetworksYet, Unsupported
+from sampan.engine.errors import BadParameter, Internal, Unsupported
 
 if TYPE_CHECKING:
     from sampan.engine.host import Host, Settings
@@ -62,8 +62,9 @@ def settle(config: schema.ContainerConfig, host: schema.HostConfig, machine: Hos
     """Check HostConfig and fill in Docker's defaults, in place; return warnings.
 
     Raises:
-        BadParameter: a wrong value. NoNetworksYet, Unsupported: what this version does not have.
+        BadParameter: a wrong value. Unsupported: what this version does not have.
     """
+    _check_shared_network(config, host)
     _settle_modes(host, machine)
     _check_annotations(host)
     _check_policy(host)
@@ -104,10 +105,6 @@ def _volumes_warning(volumes: dict[str, dict[str, object]]) -> str:
 
 
 def _settle_modes(host: schema.HostConfig, machine: Host) -> None:
-    mode = host.network_mode or "default"
-    if mode in ("default", "bridge") or mode.startswith("container:"):
-        raise NoNetworksYet(mode)
-    host.network_mode = mode
     host.ipc_mode = host.ipc_mode or "private"
     if host.ipc_mode not in ("none", "host", "private", "shareable"):
         _refuse_mode("IPC", host.ipc_mode)
@@ -121,6 +118,29 @@ def _settle_modes(host: schema.HostConfig, machine: Host) -> None:
         host.cgroupns_mode = "private" if machine.cgroup_version == 2 and not host.privileged else "host"
     if host.cgroupns_mode not in ("host", "private"):
         raise BadParameter(f"invalid cgroup namespace mode: {host.cgroupns_mode}")
+
+
+def _check_shared_network(config: schema.ContainerConfig, host: schema.HostConfig) -> None:
+    """Refuse what belongs to the network of the container that is joined, or to the host's. Raises BadParameter."""
+    mode = host.network_mode
+    joined = mode.startswith("container:")
+    links = "type network can't be used with links. This would result in undefined behavior"
+    conflicts = (
+        (joined and config.hostname, "hostname and the network mode"),
+        (mode == "host" and host.links, links.replace("network", "networking", 1).replace("type", "host type", 1)),
+        (joined and host.links, f"container {links}"),
+        (joined and host.dns, "dns and the network mode"),
+        (joined and host.extra_hosts, "custom host-to-IP mapping and the network mode"),
+        (joined and config.mac_address, "mac-address and the network mode"),
+        (
+            joined and (host.port_bindings or host.publish_all_ports),
+            "port publishing and the container type network mode",
+        ),
+        (joined and config.exposed_ports, "port exposing and the container type network mode"),
+    )
+    for found, what in conflicts:
+        if found:
+            raise BadParameter(f"conflicting options: {what}")
 
 
 def _refuse_mode(kind: str, mode: str) -> None:
@@ -276,16 +296,12 @@ def _check_extra_hosts(host: schema.HostConfig) -> None:
     for text in host.extra_hosts or []:
         if not _EXTRA_HOST.fullmatch(text):
             raise BadParameter(f'bad format for add-host: "{text}"')
-        if text.endswith("host-gateway"):
-            raise Unsupported("host-gateway is not there yet: it is an address on a bridge, and there are none")
 
 
 def _check_annexes(host: schema.HostConfig) -> None:
     """Refuse what would silently do nothing."""
     if host.volumes_from:
         raise Unsupported("--volumes-from is not there yet: this version of Sampan has no volumes")
-    if host.links:
-        raise Unsupported("--link is not there yet: this version of Sampan has no bridges")
     if host.storage_opt:
         raise Internal("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
     throttles = (host.blkio_device_read_bps, host.blkio_device_write_bps, host.blkio_device_read_iops)

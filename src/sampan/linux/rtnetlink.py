@@ -61,7 +61,8 @@ _IFLA_IFALIAS, _IFLA_AF_SPEC, _IFLA_NET_NS_FD, _IFLA_EXT_MASK, _IFLA_LINK_NETNSI
 _IFLA_GROUP, _DOOMED = 27, 0x73616D70  # the group ("samp") is empty but while its links are deleted
 _TOGETHER: Final = 64  # links deleted at once: 50 to 70 ms, of which 20 are waiting
 _IFLA_NUM_TX_QUEUES, _IFLA_NUM_RX_QUEUES = 31, 32
-_IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA, _IFLA_BRPORT_ISOLATED = 1, 2, 4, 5, 33
+_IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
+_IFLA_BRPORT_HAIRPIN, _IFLA_BRPORT_ISOLATED = 4, 33
 _VETH_INFO_PEER, _IFLA_MACVLAN_MODE, _IFLA_VLAN_ID = 1, 1, 1
 _IFLA_IPVLAN_MODE, _IFLA_IPVLAN_FLAGS = 1, 2
 _IFLA_INET6_ADDR_GEN_MODE, _ADDR_GEN_NONE = 8, 1
@@ -252,19 +253,20 @@ def new_dummy(name: str) -> Message:
 def set_link(
     link: int | str, *, up: bool | None = None, mtu: int = 0, mac: str = "", master: int | None = None,
     name: str = "", netns: int | None = None, no_link_local: bool = False, alias: str = "",
-    isolated: bool = False,
+    isolated: bool = False, hairpin: bool = False,
 ) -> Message:  # fmt: skip
     """Change a link, given by index or name. ``no_link_local``: IPv6 gives it no address by itself.
 
     A link given by name can't be renamed. ``master`` 0 takes it off its bridge. ``isolated``, of a port of a bridge:
-    other isolated ports are out of its reach.
+    other isolated ports are out of its reach. ``hairpin``: the bridge may send a frame back to where it came from.
     """
     index, key = (link, b"") if isinstance(link, int) else (0, attribute(_IFLA_IFNAME, string(link)))
     body = key + _common(name=name, mtu=mtu, mac=mac, netns=netns)
     if master is not None:
         body += attribute(_IFLA_MASTER, u32(master))
-    if isolated:
-        port = attributes([(_IFLA_BRPORT_ISOLATED, u8(1))])
+    if isolated or hairpin:
+        modes = ((_IFLA_BRPORT_HAIRPIN, hairpin), (_IFLA_BRPORT_ISOLATED, isolated))
+        port = attributes([(mode, u8(1)) for mode, wanted in modes if wanted])
         slave = attributes([(_IFLA_INFO_SLAVE_KIND, string("bridge")), (_IFLA_INFO_SLAVE_DATA, port)])
         body += attribute(_IFLA_LINKINFO, slave)
     if alias:

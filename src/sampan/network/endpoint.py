@@ -50,6 +50,7 @@ from sampan.network.ruleset import enabled
 _ALIAS: Final = "sampan endpoint "
 _EVERYWHERE: Final = ("0.0.0.0/0", "::/0")
 _SCOPE_GLOBAL: Final = 0
+_SHOWS_FRAMES: Final = "bridge/bridge-nf-call-iptables"
 
 Place = tuple[Network, Endpoint]
 
@@ -264,9 +265,18 @@ def _host_end(network: Network, endpoint: Endpoint) -> Message:
     """Return the message that puts the host's end to work. It needs no address: the kernel looks for none on it.
 
     Without inter-container traffic the ports are isolated; what the firewall lets through goes by way of the host.
+    Where the bridge shows frames to rules (br_netfilter), a port that is translated back to the container that asked
+    leaves by where it came from.
     """
     alone = not enabled(network.options, OPTION_ICC)
-    return set_link(endpoint.host_link, up=True, no_link_local=True, alias=_ALIAS + endpoint.id, isolated=alone)
+    return set_link(
+        endpoint.host_link,
+        up=True,
+        no_link_local=True,
+        alias=_ALIAS + endpoint.id,
+        isolated=alone,
+        hairpin=sysctl.exists(_SHOWS_FRAMES) and sysctl.read(_SHOWS_FRAMES) == "1",
+    )
 
 
 def _stale(host: Rtnetlink, endpoint: Endpoint) -> bool:

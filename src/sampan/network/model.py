@@ -71,6 +71,8 @@ class Network:
     ipam_driver: str = "default"
     ipam_options: dict[str, str] = field(default_factory=dict)
     config_given: tuple[dict[str, Any], ...] = ()  # IPAM.Config as the user wrote it; inspect shows it
+    config_only: bool = False  # only there to be copied from
+    config_from: str = ""  # name of the network that it was copied from
 
     @property
     def bridge(self) -> str:

@@ -18,7 +18,7 @@ MIGRATION: Final = """
         name     TEXT NOT NULL UNIQUE,          -- without the leading slash
         created  INTEGER NOT NULL,              -- nanoseconds since 1970
         image_id TEXT NOT NULL,                 -- "sha256:…" of the image's configuration
-        config   BLOB NOT NULL,                 -- JSON: what it was created with, never changed after
+        config   BLOB NOT NULL,                 -- JSON: what it was created with, and its networks
         state    BLOB NOT NULL,                 -- JSON: how it is, rewritten at each start and exit
         boot_id  TEXT NOT NULL                  -- of the machine's boot during which `state` was written
     ) WITHOUT ROWID;
@@ -50,6 +50,10 @@ class SqlContainerRows:
     def set_state(self, container_id: str, state: bytes, boot_id: str) -> Future[None]:
         """Replace the state of a container."""
         return self._write("UPDATE containers SET state = ?, boot_id = ? WHERE id = ?", (state, boot_id, container_id))
+
+    def set_config(self, container_id: str, config: bytes) -> Future[None]:
+        """Replace what a container was created with."""
+        return self._write("UPDATE containers SET config = ? WHERE id = ?", (config, container_id))
 
     def rename(self, container_id: str, name: str) -> Future[None]:
         """Give a container another name; the future fails with sqlite3.IntegrityError when it is taken."""

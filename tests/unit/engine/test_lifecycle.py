@@ -18,6 +18,7 @@ from sampan.engine.core import Core
 from sampan.engine.errors import Conflict, EngineError, Internal, NotModified
 from sampan.engine.lifecycle import Lifecycle
 from sampan.runtime.supervisor import Exit, MonitorGone, StartFailed
+from support.fabrics import nobody
 
 from .conftest import container, machine, settings
 
@@ -98,7 +99,7 @@ class World:
         )
         images = SimpleNamespace(list=lambda: [SimpleNamespace(id="sha256:1")])
         self.core = Core(
-            machine(), settings(), self.rows, images, None, directories, self.supervisor, "id",  # type: ignore[arg-type]
+            machine(), settings(), self.rows, images, None, directories, self.supervisor, nobody(), "id",  # type: ignore[arg-type]
         )  # fmt: skip
         self.one = one
         self.core.catalog.add(one)

@@ -10,6 +10,7 @@ from sampan.engine.container import Container, State
 from sampan.engine.errors import BadParameter, NoSuchContainer
 from sampan.engine.units import SECOND, human_duration
 from sampan.image.errors import ImageNotFound
+from support.fabrics import nobody
 
 from .conftest import container
 
@@ -69,7 +70,7 @@ def catalog() -> Catalog:
 
 def names(filters: dict[str, list[str]], *, all_: bool = True, limit: int | None = None) -> list[str]:
     found = catalog()
-    query = listing.parse(found, NoImages(), filters, all_=all_)  # type: ignore[arg-type]
+    query = listing.parse(found, NoImages(), nobody(), filters, all_=all_)  # type: ignore[arg-type]
     return [one.name for one in listing.select(list(found), query, limit)]
 
 

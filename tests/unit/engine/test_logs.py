@@ -16,6 +16,7 @@ from sampan.engine.core import Core
 from sampan.engine.logs import AllOutput, LogStream, open_log
 from sampan.logs.writer import LogWriter
 from sampan.runtime.supervisor import LogMark
+from support.fabrics import nobody
 
 from .conftest import container, machine, settings
 
@@ -28,7 +29,7 @@ class World:
     def __init__(self, root: Path) -> None:
         directories = SimpleNamespace(path=lambda one: root / one)
         self.core = Core(
-            machine(), settings(), None, None, None, directories, None, "id",  # type: ignore[arg-type]
+            machine(), settings(), None, None, None, directories, None, nobody(), "id",  # type: ignore[arg-type]
         )  # fmt: skip
         self.one = container(Tty=True)
         self.directory = root / self.one.id

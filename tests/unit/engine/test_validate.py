@@ -4,7 +4,7 @@ import pytest
 
 from sampan.api import schema
 from sampan.engine import launching, validate
-from sampan.engine.errors import BadParameter, EngineError, NoNetworksYet, Unsupported
+from sampan.engine.errors import BadParameter, EngineError, Unsupported
 
 from .conftest import machine, settings, stored
 
@@ -118,10 +118,23 @@ def test_a_config_is_refused(config: dict[str, object], text: str) -> None:
     assert str(caught.value) == text
 
 
-@pytest.mark.parametrize("mode", ["", "default", "bridge", "container:x"])
-def test_networks_that_are_not_there_yet(mode: str) -> None:
-    with pytest.raises(NoNetworksYet, match=r"--network none .* or --network host"):
-        stored({"NetworkMode": mode})
+SHARED_REFUSALS = [
+    ({"Hostname": "x"}, {}, "conflicting options: hostname and the network mode"),
+    ({}, {"Dns": ["1.1.1.1"]}, "conflicting options: dns and the network mode"),
+    ({}, {"ExtraHosts": ["a:1.1.1.1"]}, "conflicting options: custom host-to-IP mapping and the network mode"),
+    ({}, {"PublishAllPorts": True}, "conflicting options: port publishing and the container type network mode"),
+    ({"ExposedPorts": {"80/tcp": {}}}, {}, "conflicting options: port exposing and the container type network mode"),
+]
+
+
+@pytest.mark.parametrize(("config", "host", "text"), SHARED_REFUSALS)
+def test_what_belongs_to_the_network_that_is_joined(
+    config: dict[str, object], host: dict[str, object], text: str
+) -> None:
+    asked = schema.convert({"NetworkMode": "container:x", **host}, schema.HostConfig)
+    with pytest.raises(BadParameter) as caught:
+        validate.settle(schema.convert(config, schema.ContainerConfig), asked, machine(), settings())
+    assert str(caught.value) == text
 
 
 @pytest.mark.parametrize("host", [

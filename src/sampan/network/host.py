@@ -1,0 +1,242 @@
+"""The host's side of networks in the kernel: bridges, the firewall, host ends of veths. Blocking, for one thread.
+
+Life.   Made at the first use, so that a sampand without networks touches nothing: `Host` puts the firewall up for what
+        there is. Then each change is a small step. What is there stays when sampand ends.
+Order.  A network's rules are there before its bridge, a port's before its container answers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Sequence
+from errno import ENOENT
+from ipaddress import ip_address
+
+from sampan.linux import conntrack
+from sampan.linux.netlink import NETLINK_NETFILTER, NetlinkError, Socket
+from sampan.linux.nftdump import read_keys
+from sampan.linux.rtnetlink import Rtnetlink
+from sampan.network import bridge, endpoint, parent, ruleset
+from sampan.network.dns import redirect, sockets
+from sampan.network.endpoint import Place, choose_default
+from sampan.network.firewall import Firewall, bridges_show_ipv6
+from sampan.network.model import Endpoint, Network, Publication
+from sampan.network.ruleset import Desired, Detour
+
+
+class Host:
+    """Links and firewall of the network namespace that sampand is in."""
+
+    def __init__(
+        self, networks: Sequence[Network], places: Sequence[Sequence[Place]], ports: Sequence[Publication]
+    ) -> None:
+        """Put the firewall up.
+
+        Args:
+            networks: all there are. places: of each live sandbox. ports: what is published.
+
+        Raises:
+            OSError: no netlink; NetlinkError: no nftables.
+        """
+        self.links = Rtnetlink()
+        self._netfilter = Socket(NETLINK_NETFILTER)
+        self._firewall = Firewall()
+        self._opened, self._opened_ipv6 = self._guarded()
+        self._ensured: set[str] = set()
+        detours = {one for own in places for one in _detours(own, _of(ports, own))}
+        self._firewall.converge(
+            Desired(
+                tuple(networks), tuple(ports), (), tuple(detours), frozenset(self._opened), self._opened_ipv6,
+                relay_loopback=bridges_show_ipv6(),
+            )
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Close the sockets; everything stays."""
+        self._firewall.close()
+        self._netfilter.close()
+        self.links.close()
+
+    def _guarded(self) -> tuple[set[str], bool]:
+        """Return where an earlier sampand switched forwarding on: only the table that it left knows."""
+        try:
+            names = read_keys(self._netfilter, ruleset.FAMILY, ruleset.NAME, "opened")
+            ipv6 = bool(read_keys(self._netfilter, ruleset.FAMILY, ruleset.NAME, "routers"))
+        except NetlinkError as error:
+            if error.errno != ENOENT:
+                raise
+            return set(), False
+        return {name.rstrip(b"\0").decode() for name in names}, ipv6
+
+    # Networks
+
+    def add_network(self, network: Network) -> None:
+        """Make a network's bridge or parent. Raises NetworkError, NetlinkError; nothing is left then."""
+        if network.driver == "bridge":
+            self._firewall.add_network(network)
+        try:
+            self.ensure(network)
+        except BaseException:
+            self.remove_network(network)
+            raise
+
+    def ensure(self, network: Network) -> None:
+        """See that a network's links are there and right, once in this object's life."""
+        if network.id in self._ensured:
+            return
+        if network.driver == "bridge":
+            made = bridge.ensure(self.links, network)
+            if made.forwarding or made.forwarding_ipv6:
+                self._opened |= set(made.forwarding)
+                self._opened_ipv6 = self._opened_ipv6 or bool(made.forwarding_ipv6)
+                self._firewall.guard_forwarding(self._opened, self._opened_ipv6)
+        else:
+            parent.ensure(self.links, network)
+        self._ensured.add(network.id)
+
+    def remove_network(self, network: Network) -> None:
+        """Delete a network's links and rules, so far as they are there and ours."""
+        self._ensured.discard(network.id)
+        if network.driver == "bridge":
+            bridge.remove(self.links, network)
+            self._firewall.remove_network(network)
+        else:
+            parent.remove(self.links, network)
+
+    def sweep(self, networks: Iterable[Network], live: Iterable[Endpoint]) -> None:
+        """Delete host ends and bridges that belong to nothing any more."""
+        known, kept = {network.id for network in networks}, {one.id for one in live}
+        dead = [link.name for key, link in endpoint.plugged(self.links).items() if key not in kept]
+        self.links.delete_links(dead)
+        for network_id, link in bridge.ours(self.links).items():
+            if network_id not in known:
+                self.links.delete_link(link.index)
+
+    # Sandboxes
+
+    def plug(self, netns: int, places: Sequence[Place]) -> list[Endpoint]:
+        """Plug a new sandbox into its networks; return the endpoints with interfaces. Nothing is left on an error."""
+        ipv4, ipv6 = choose_default(places)
+        done: list[Endpoint] = []
+        try:
+            for network, one in places:
+                self.ensure(network)
+                own = {
+                    "default_ipv4": ipv4 is not None and ipv4[1].id == one.id,
+                    "default_ipv6": ipv6 is not None and ipv6[1].id == one.id,
+                }
+                done.append(endpoint.plug(self.links, netns, network, one, **own))
+        except BaseException:
+            endpoint.unplug(self.links, done)
+            raise
+        return done
+
+    def connect(self, netns: int, places: Sequence[Place], place: Place) -> Endpoint:
+        """Plug a live sandbox into one more network; ``places`` are its others."""
+        self.ensure(place[0])
+        made = endpoint.plug(self.links, netns, *place)
+        endpoint.set_default(netns, *choose_default([*places, (place[0], made)]))
+        return made
+
+    def disconnect(self, netns: int, places: Sequence[Place], place: Place) -> None:
+        """Take a live sandbox from a network; ``places`` are those that stay."""
+        network, one = place
+        endpoint.set_default(netns, *choose_default(places))
+        if network.driver == "bridge":
+            endpoint.unplug(self.links, [one])
+        else:
+            endpoint.unplug_inside(netns, one.interface)
+        self.forget_flows([one])
+
+    def restore(self, netns: int, places: Sequence[Place]) -> list[str]:
+        """Repair a live sandbox's places after a restart; return what had to be done."""
+        ipv4, ipv6 = choose_default(places)
+        done: list[str] = []
+        for network, one in places:
+            self.ensure(network)
+            own = {
+                "default_ipv4": ipv4 is not None and ipv4[1].id == one.id,
+                "default_ipv6": ipv6 is not None and ipv6[1].id == one.id,
+            }
+            done += endpoint.restore(self.links, netns, network, one, **own)
+        return done
+
+    @staticmethod
+    def bind_resolver(netns: int) -> sockets.Sockets:
+        """Make the sockets of 127.0.0.11 in a sandbox."""
+        made = sockets.bind(netns)
+        try:
+            redirect.redirect(netns, made)
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    # Ports
+
+    def publish(self, ports: Sequence[Publication], places: Sequence[Place]) -> None:
+        """Lead ports to a sandbox, which is at these places."""
+        self._firewall.publish(ports)
+        detours = _detours(places, ports)
+        if detours:
+            self._firewall.detour(add=detours)
+        for one in ports:
+            if one.protocol == "udp":  # a client that kept sending before has a flow that is not translated
+                version = 6 if ":" in one.host_ip else 4
+                with contextlib.suppress(OSError):  # a kernel without conntrack's netlink: the flow ends by itself
+                    conntrack.forget_untranslated(self._netfilter, version, 17, one.host_port)
+
+    def unpublish(self, ports: Sequence[Publication], places: Sequence[Place]) -> None:
+        """Take ports back."""
+        self._firewall.unpublish(ports)
+        detours = _detours(places, ports)
+        if detours:
+            self._firewall.detour(remove=detours)
+
+    def forget_flows(self, endpoints: Iterable[Endpoint]) -> None:
+        """Forget connections of addresses that somebody else may get next."""
+        for one in endpoints:
+            for address in filter(None, (one.ipv4, one.ipv6)):
+                with contextlib.suppress(OSError):  # as above
+                    conntrack.forget_address(self._netfilter, address.partition("/")[0])
+
+    def routed(self) -> list[str]:
+        """Return the prefixes that the host routes."""
+        return [route.dst for family in (2, 10) for route in self.links.routes(family)]
+
+
+def host_routes() -> list[str]:
+    """Return the prefixes that the host routes, without touching anything."""
+    with Rtnetlink() as links:
+        return [route.dst for family in (2, 10) for route in links.routes(family)]
+
+
+def reap(endpoints: Sequence[Endpoint]) -> None:
+    """Delete the host ends of endpoints; it waits for RCU, 20 ms."""
+    with Rtnetlink() as links:
+        endpoint.unplug(links, endpoints)
+
+
+def open_namespace(pid: int) -> int:
+    """Return a descriptor of a process's network namespace. Raises OSError: it is gone."""
+    return os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _of(ports: Sequence[Publication], places: Sequence[Place]) -> list[Publication]:
+    owners = {one.sandbox_id for _network, one in places}
+    return [port for port in ports if port.sandbox_id in owners]
+
+
+def _detours(places: Sequence[Place], ports: Iterable[Publication]) -> tuple[Detour, ...]:
+    """Return the networks whose clients a published sandbox would answer directly, past the translation."""
+    targets = {target for port in ports for target in (port.target_ipv4, port.target_ipv6) if target}
+    found = []
+    for target in sorted(targets):
+        for network, _one in places:
+            found += [
+                Detour(pool.subnet, target)
+                for pool in network.ipv4 + network.ipv6
+                if not pool.contains(target) and ip_address(target).version == (6 if ":" in pool.subnet else 4)
+            ]
+    return tuple(found)
