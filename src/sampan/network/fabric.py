@@ -32,7 +32,14 @@ from sampan.network.endpoint import Place, choose_default
 from sampan.network.errors import AddressInUse, NetworkError, NoSuchNetwork
 from sampan.network.firewall import bridges_show_ipv6
 from sampan.network.host import Host
-from sampan.network.model import DEFAULT_NETWORK, OPTION_HOST_BINDING, Endpoint, Network, Publication
+from sampan.network.model import (
+    DEFAULT_NETWORK,
+    OPTION_HOST_BINDING,
+    OPTION_INTERFACE_PREFIX,
+    Endpoint,
+    Network,
+    Publication,
+)
 from sampan.network.names import Names
 from sampan.network.pools import DEFAULT_RANGES, Range, Surroundings
 from sampan.network.ports import Binding, Owner, Ports, Reserved
@@ -291,8 +298,10 @@ class Fabric:
         sandbox = Sandbox(sandbox_id)
         try:
             opened = self._rows.open_sandbox(SandboxRow(sandbox_id, self._boot_id))
-            for wish in wishes:
-                sandbox.endpoints[wish.network.id] = await self._add_endpoint(sandbox_id, wish)
+            for number, wish in enumerate(wishes):
+                prefix = wish.network.options.get(OPTION_INTERFACE_PREFIX) or "eth"
+                one = await self._add_endpoint(sandbox_id, wish, f"{prefix}{number}")
+                sandbox.endpoints[wish.network.id] = one
             await _done(opened)
             if bindings:
                 await self._reserve(sandbox, bindings, owner)
@@ -304,11 +313,12 @@ class Fabric:
         self._sandboxes[sandbox_id] = sandbox
         return sandbox
 
-    async def _add_endpoint(self, sandbox_id: str, wish: Wish) -> Endpoint:
+    async def _add_endpoint(self, sandbox_id: str, wish: Wish, interface: str = "") -> Endpoint:
         one = Endpoint(
             secrets.token_hex(32),
             wish.network.id,
             sandbox_id,
+            interface,
             mac=wish.mac,
             mac_given=bool(wish.mac),
             aliases=wish.aliases,
@@ -364,8 +374,9 @@ class Fabric:
         made = await self._run(lambda kernel: kernel.plug(netns, places))
         sandbox.netns = os.dup(netns)
         for one in made:
+            if one != sandbox.endpoints[one.network_id]:
+                self._rows.update_endpoint(one)  # after a crash `restore` looks again
             sandbox.endpoints[one.network_id] = one
-            self._rows.update_endpoint(one)  # after a crash `restore` looks again
             self.names.put(one)
         kept: dict[str, int] = {}
         if resolution is not None:
@@ -441,9 +452,9 @@ class Fabric:
         ends = [one for network, one in places if network.driver == "bridge"]
         try:
             if plugged:
-                if sandbox.publications:
+                if sandbox.publications:  # else nobody outside knows of it
                     await self._run(lambda kernel: kernel.unpublish(sandbox.publications, places))
-                await self._run(lambda kernel: kernel.forget_flows(one for _network, one in places))
+                    await self._run(lambda kernel: kernel.forget_flows(one for _network, one in places))
                 await asyncio.get_running_loop().run_in_executor(self._reaper, host.reap, ends)
             await _done(self._rows.close_sandbox(sandbox.id))
         except Exception as error:  # noqa: BLE001 (told here: nobody waits for it; the next start finds the row)
