@@ -122,3 +122,37 @@ def _read(descriptor: int, limit: int) -> bytes | None:
 
 def _is_regular(descriptor: int) -> bool:
     return os.fstat(descriptor).st_mode & 0o170000 == 0o100000
+
+
+def remove_tree(parent: int, name: str) -> None:
+    """Remove the directory ``name`` of ``parent`` with all that is in it, however deep.
+
+    A directory that is not empty is first moved up beside ``name``, so that nothing here is as deep as what a hostile
+    program can make. Links are removed, not followed. Raises OSError; what is left then has names that begin so.
+    """
+    rest, made = [name], 0
+    while rest:
+        directory = os.open(rest[-1], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    if not entry.is_dir(follow_symlinks=False):
+                        os.unlink(entry.name, dir_fd=directory)
+                    elif not _removed_empty(directory, entry.name):
+                        made += 1
+                        aside = f"{name}.{made}"
+                        os.rename(entry.name, aside, src_dir_fd=directory, dst_dir_fd=parent)
+                        rest.insert(0, aside)
+        finally:
+            os.close(directory)
+        os.rmdir(rest.pop(), dir_fd=parent)
+
+
+def _removed_empty(parent: int, name: str) -> bool:
+    try:
+        os.rmdir(name, dir_fd=parent)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True

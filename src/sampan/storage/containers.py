@@ -17,6 +17,8 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Final
 
+from sampan.linux import path
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -80,15 +82,18 @@ class ContainerDirectories:
 
     def delete(self, container_id: str) -> None:
         """Delete what was set aside; what can't be deleted is logged, and tried again at the next start."""
+        parent = os.open(self._removed, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            shutil.rmtree(self._removed / container_id)
+            path.remove_tree(parent, container_id)
         except FileNotFoundError:
             return
         except OSError as error:
             log.warning("files of container %s are left in %s: %s", container_id[:12], self._removed, error)
+        finally:
+            os.close(parent)
 
     def left_behind(self) -> list[str]:
-        """Return the ids of those that were set aside and not deleted."""
+        """Return the names of those that were set aside and not deleted."""
         return os.listdir(self._removed)
 
     def ids(self) -> list[str]:
