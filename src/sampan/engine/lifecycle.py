@@ -4,7 +4,8 @@ Order.  ``Container.lock`` is held while a state changes; an exit is waited for 
         waits on the run, so stop, kill and remove at once all see the same exit.
 Start.  The row says "running" on the disk while the monitor is still being made: a crash in between is told apart
         by the run directory (`engine.recovery`).
-Exit.   recorded → waiters answered → events → run directory cleared.
+Exit.   waiters answered and events, as the run directory tells of it (else recorded first) → recorded → run directory
+        cleared.
 Time.   All waiting is by the event loop's monotonic clock.
 """
 
@@ -175,15 +176,17 @@ class Lifecycle:
                 memory=container.stored.host.memory,
             ),
         )
+        recording = None
         if not container.stored.host.auto_remove or (run is not None and run.restarting):
             # With --rm the row is about to go: its removal is the record.
             written = core.rows.set_state(container.id, encode(ended), core.host.boot_id)
-            container.unrecorded = not await core.recorded(written, f"the exit of container {container.short_id}")
+            recording = core.spawn(core.recorded(written, f"the exit of container {container.short_id}"))
+            if not exit_.kept:
+                await recording
         container.state, container.run = ended, None
         await core.fabric.close(container.id)
-        if not container.unrecorded:
-            forgetting = core.supervisor.forget(core.run_dir(container.id))
-            container.clearing = core.background(forgetting, f"clearing up after container {container.short_id}")
+        clearing = self._clear(container, recording)
+        container.clearing = core.background(clearing, f"clearing up after container {container.short_id}")
         duration = max(ended.finished - ended.started, 0) // 1_000_000_000
         core.container_event(container, "die", exitCode=str(exit_.code), execDuration=str(duration))
         if exit_.oom:
@@ -191,6 +194,12 @@ class Lifecycle:
         if run is not None and not run.ended.done():
             run.ended.set_result(exit_.code)
         container.resolve_exit(exit_.code)
+
+    async def _clear(self, container: Container, recording: asyncio.Task[bool] | None) -> None:
+        """Remove the run directory, which tells of the exit until the row does."""
+        container.unrecorded = recording is not None and not await recording
+        if not container.unrecorded:
+            await self._core.supervisor.forget(self._core.run_dir(container.id))
 
     # Stop and kill
 

@@ -128,6 +128,7 @@ class Exit:
         started: whether its program ever ran.
         step, error: which step of the start failed and how; or, with no step, what else befell it.
         finished_at_ns: wall clock, nanoseconds since the epoch.
+        kept: whether the run directory tells the same, so that it can't be lost with sampand.
     """
 
     code: int
@@ -137,6 +138,7 @@ class Exit:
     step: str
     error: str
     finished_at_ns: int
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +158,14 @@ class MonitorSilent(MonitorGone):
 
 def _gone(why: str, *, started: bool) -> Record:
     return {"code": guard.KILLED, "signal": 9, "oom": False, "started": started, "step": "", "error": why,
-            "finished_ns": 0}  # fmt: skip
+            "finished_ns": 0, "kept": False}  # fmt: skip
 
 
 def exit_of(record: Record) -> Exit:
     """Return the exit that a record tells of."""
     return Exit(
         record["code"], record["signal"], record["oom"], record["started"], record["step"], record["error"],
-        record["finished_ns"],
+        record["finished_ns"], record.get("kept", True),
     )  # fmt: skip
 
 

@@ -228,12 +228,13 @@ class Monitor:
         self._streams.idle = self._loop.stop
         self._streams.finish()
         self._log.close()
-        self._exit = record
-        self._channels.tell({"event": "exit", **record})
         try:
             records.write_once(self._run_dir, records.EXIT, record)
         except OSError as error:  # a full file system: whoever listens knows; who comes later finds a dead monitor
+            record["kept"] = False
             print(f"sampan: container {self._id}: exit record: {error}", file=sys.stderr, flush=True)
+        self._exit = record
+        self._channels.tell({"event": "exit", **record})
         with contextlib.suppress(OSError):  # sampand tries again when it takes the record
             self._group.remove()
         self._drop(list(self._kept))
