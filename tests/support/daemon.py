@@ -1,4 +1,9 @@
-"""A sampand of the tests: started in directories of its own, killed, restarted, ended, and checked for leaks."""
+"""A sampand of the tests: started in directories and a network of its own, killed, restarted, ended, checked for leaks.
+
+Its network namespace has nothing but a loopback device, unless a test gives it another (a lab's, with an uplink). It
+goes with the test process, and with it every link, rule and sysctl. A client of a published port runs in it too:
+``sampand.space.run("busybox", "nc", …)``.
+"""
 
 import contextlib
 import os
@@ -15,30 +20,46 @@ from pathlib import Path
 
 from support.engine import Engine
 from support.http import ask
+from support.netlab import Space
 from support.processes import Process, cgroup_directories, cgroup_pids, descendants, everything, wait_for
 
 START_S = 15.0  # to answer; a loaded two-core machine needs a few
 STOP_S = 20.0  # to end after SIGTERM
 SETTLE_S = 10.0  # for what runs behind the answer: unmounts, cgroups
+DEFAULT_BRIDGE = "sampan0"
 CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 LIVE: "set[Sampand]" = set()  # for the report of a failed test
+
+
+def machine_links() -> set[str]:
+    """Sampan's links in the network that the tests run in, where a sampand of the tests has no business."""
+    return {name for _, name in socket.if_nameindex() if name == DEFAULT_BRIDGE}
 
 
 class Sampand:
     """One daemon with a data root of its own. ``leftovers()`` after ``end()`` must be empty."""
 
-    def __init__(self, *flags: str) -> None:
+    def __init__(self, *flags: str, space: Space | None = None) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="sampan-", dir="/tmp"))
         self.data, self.exec, self.socket = self.home / "data", self.home / "run", self.home / "s.sock"
         self.log = self.home / "log"
         self.mark = f"SAMPAN_TEST_RUN={secrets.token_hex(8)}"
         self.flags = flags
+        self._space, self._owns_space = space, space is None
         self.process: subprocess.Popen[bytes] | None = None
         self._seen: set[Process] = set()
-        self._cgroups = cgroup_directories()
+        self._cgroups, self._links = cgroup_directories(), machine_links()
         self.engine = Engine(f"unix://{self.socket}")
 
+    @property
+    def space(self) -> Space:
+        """Its network namespace."""
+        assert self._space is not None, "it was never started"
+        return self._space
+
     def __enter__(self) -> "Sampand":
+        if self._space is None:
+            self._space = Space("sampand")
         LIVE.add(self)
         self.start()
         return self
@@ -63,7 +84,7 @@ class Sampand:
     def start(self) -> None:
         """Start it and wait until it answers."""
         name, value = self.mark.split("=")
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log, self.space.inside():
             self.process = subprocess.Popen(
                 self.argv(),
                 stdin=subprocess.DEVNULL,
@@ -151,7 +172,9 @@ class Sampand:
             ask(self.engine.host, "DELETE", f"/containers/{row['Id']}?force=1&v=1")
 
     def leftovers(self) -> list[str]:
-        """What should not be there once the daemon has ended: mounts, processes, cgroups, directories of containers."""
+        """What should not be there once the daemon has ended: mounts, processes, cgroups, directories of containers,
+        their links. Bridges and the firewall's table stay for the next start; they go with the namespace.
+        """
         here = (str(self.data), str(self.exec))
         mounts = [
             line for line in Path("/proc/self/mountinfo").read_text().splitlines() if any(h in line for h in here)
@@ -160,6 +183,8 @@ class Sampand:
         found = [f"mount    {line}" for line in mounts]
         found += [f"process  {p.pid} ({p.comm}) {p.command()}" for p in processes]
         found += [f"cgroup   {directory}" for directory in self._stray_cgroups()]
+        found += [f"link     {name}" for name in self.space.links() if name.startswith("veth")]
+        found += [f"link     {name}, of the machine" for name in machine_links() - self._links]
         for base in (self.exec, self.data / "containers"):
             # os.walk passes over what goes away meanwhile
             names = (os.path.join(top, name) for top, directories, _ in os.walk(base) for name in directories)
@@ -185,5 +210,7 @@ class Sampand:
         for directory in sorted((d for d in cgroup_directories() if self.home.name in d), key=len, reverse=True):
             with contextlib.suppress(OSError):  # what is still busy was told by the check
                 os.rmdir(directory)
+        if self._owns_space and self._space is not None:
+            self._space.close()
         self.engine._config.cleanup()
         shutil.rmtree(self.home, ignore_errors=True)

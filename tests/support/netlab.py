@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from sampan.linux import netlink, process
+from sampan.linux import netlink, process, rtnetlink
 from support.cache import find_program
 from support.privileges import root_or_skip
 
@@ -43,7 +43,8 @@ class Space:
         self._running: list[subprocess.Popen[bytes]] = []
         for key in ("ipv4/ip_forward", "ipv4/conf/all/rp_filter", "ipv4/conf/default/rp_filter"):
             self.sysctl(key, "0")
-        self.batch("link set lo up")
+        with rtnetlink.Rtnetlink(self.fd) as route:
+            route.apply([rtnetlink.set_link("lo", up=True)])
 
     @property
     def path(self) -> str:
@@ -97,9 +98,15 @@ class Space:
         self._running = [other for other in self._running if other.poll() is None] + [one]
         return one
 
+    def links(self) -> list[str]:
+        """The names of its links."""
+        with rtnetlink.Rtnetlink(self.fd) as route:
+            return [link.name for link in route.links()]
+
     def ip(self, *args: str) -> list[dict[str, Any]]:
         """What `ip -j -d ARGS` says; an empty list when it says nothing."""
-        return json.loads(self.run("ip", "-j", "-d", *args) or "[]")
+        found: list[dict[str, Any]] = json.loads(self.run("ip", "-j", "-d", *args) or "[]")
+        return found
 
     def batch(self, *commands: str) -> None:
         """Run several commands of `ip` at once."""

@@ -38,6 +38,8 @@ def test_control_c_interrupts(engine: Engine) -> None:
         screen.expect(rb"# ")
         screen.send(b"echo begin; cat\n")
         screen.expect(rb"begin\r\n")
+        screen.send(b"meow\n")
+        screen.expect(rb"meow\r\nmeow\r\n")  # cat has come to life
         screen.send(b"\x03")
         screen.expect(rb"# ")
         screen.send(b"echo $?\n")

@@ -60,7 +60,7 @@ def test_forced_tcp_is_warned_about_and_answers(tmp_path: Path) -> None:
         port = free.getsockname()[1]
     with Sampand("-H", f"tcp://127.0.0.1:{port}", "--tls=false") as sampand:
         assert "is open without TLS" in sampand.tail()
-        with socket.create_connection(("127.0.0.1", port)) as client:
+        with sampand.space.inside(), socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(b"GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert b"200 OK" in client.recv(4096)
 
