@@ -40,6 +40,9 @@ async def create(
     bare = check_name(name) if name else names.generate(core.catalog.taken)
     core.catalog.reserve(bare, container_id)
     try:
+        text.check(body)
+        body = msgspec.structs.replace(body, host_config=msgspec.structs.replace(body.host_config))
+        body.networking_config = places.settle(core, body)
         container, warnings = await core.thread(_make, core, container_id, bare, body, platform)
     except BaseException:
         core.catalog.release(bare)
@@ -54,8 +57,7 @@ async def create(
 def _make(
     core: Core, container_id: str, name: str, body: schema.ContainerCreate, platform: str | None
 ) -> tuple[Container, list[str]]:
-    text.check(body)
-    asked, host = body.config(), msgspec.structs.replace(body.host_config)
+    asked, host = body.config(), body.host_config
     validate.check_config(asked)
     validate.check_asked_volumes(asked)
     if not asked.image:
@@ -67,23 +69,14 @@ def _make(
     command = merge.command(config)
     if not command:
         raise BadParameter("no command specified")
-    networking = places.settle(host, body.networking_config, config.mac_address)
     warnings = validate.settle(config, host, core.host, core.settings)
-    _check_networks(core, host, config)
     if not config.hostname:
         own = core.host.hostname if host.network_mode == "host" else container_id[:SHORT]
         config.hostname = own
-    stored = Stored(config, host, command[0], command[1:], core.snapshots.name, networking)
+    stored = Stored(config, host, command[0], command[1:], core.snapshots.name, body.networking_config)
     container = Container(container_id, name, time.time_ns(), image.id, stored, State())
     _keep(core, container, image)
     return container, warnings
-
-
-def _check_networks(core: Core, host: schema.HostConfig, config: schema.ContainerConfig) -> None:
-    """Refuse ports that can't be published and a network that can't be shared. Raises BadParameter, NoSuchContainer."""
-    if host.network_mode.startswith(places.SHARED):
-        host.network_mode = places.SHARED + core.catalog.get(host.network_mode.removeprefix(places.SHARED)).id
-    places.bindings(config, host)
 
 
 def _keep(core: Core, container: Container, image: Image) -> None:

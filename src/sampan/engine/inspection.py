@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from sampan.api import schema
 from sampan.engine import places
 from sampan.engine.launching import log_path
@@ -99,14 +101,26 @@ def inspect(core: Core, container: Container, *, size: tuple[int, int] | None = 
         name="/" + container.name,
         driver=driver,
         exec_ids=list(container.exec_ids) or None,
-        host_config=stored.host,
+        host_config=msgspec.structs.replace(stored.host, links=_links(core, container)),
         graph_driver=schema.GraphDriver(name=driver, data=_graph_data(core, container)),
         size_rw=size[0] if size else None,
         size_root_fs=size[1] if size else None,
         mounts=mount_points(container),
-        config=stored.config,
+        config=msgspec.structs.replace(stored.config, mac_address=_main_mac(container)),
         network_settings=network_settings(core, container),
     )
+
+
+def _links(core: Core, container: Container) -> list[str] | None:
+    """Return the links as dockerd shows them; a container that is gone is linked no longer."""
+    found = [(core.catalog.find(other), alias) for other, alias in places.links(container.stored.host)]
+    return [f"/{other.name}:/{container.name}/{alias}" for other, alias in found if other is not None] or None
+
+
+def _main_mac(container: Container) -> str:
+    """Return the MAC address that was asked for on the network of the container's mode."""
+    main = places.settings_of(container).get(container.stored.host.network_mode)
+    return main.mac_address if main is not None else ""
 
 
 def _made(container: Container, path: Path) -> str:

@@ -75,7 +75,7 @@ def _add_simple(query: Query, wanted: Filters) -> None:
     if "id" in wanted:
         query.tests.append(lambda one: any(one.id.startswith(text) for text in wanted["id"]))
     if "name" in wanted:
-        query.tests.append(lambda one: any(_matches(text, one.name) for text in wanted["name"]))
+        query.tests.append(lambda one: any(matches(text, one.name) for text in wanted["name"]))
     if "label" in wanted:
         query.tests.append(lambda one: all(has_label(one.stored.config.labels or {}, text) for text in wanted["label"]))
     if "volume" in wanted:
@@ -142,7 +142,7 @@ def _flag(text: str) -> bool:
     return text.lower() in ("true", "1")
 
 
-def _matches(pattern: str, text: str) -> bool:
+def matches(pattern: str, text: str) -> bool:
     """Docker's Match: a regular expression somewhere in the text (names with or without slash), or the text itself."""
     try:
         expression = re.compile(pattern)

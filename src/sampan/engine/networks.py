@@ -16,6 +16,7 @@ import msgspec
 from sampan.api import schema
 from sampan.engine import places
 from sampan.engine.errors import BadParameter, Conflict, Forbidden, Internal, NoSuchContainer, NotFound
+from sampan.engine.listing import matches
 from sampan.engine.units import rfc3339, until
 from sampan.network import files, parent, pools
 from sampan.network.errors import AlreadyConnected, NetworkNameTaken, NoSuchNetwork
@@ -186,8 +187,8 @@ class Networks:
                 raise Internal(f"invalid filter: 'type'='{kind}'")
         dangling = _boolean(filters, "dangling")
         tests: tuple[Callable[[Network], bool], ...] = (
-            lambda one: not filters.get("name") or any(text in one.name for text in filters["name"]),
-            lambda one: not filters.get("id") or any(one.id.startswith(text) for text in filters["id"]),
+            lambda one: not filters.get("name") or any(matches(text, one.name) for text in filters["name"]),
+            lambda one: not filters.get("id") or any(matches(text, one.id) for text in filters["id"]),
             lambda one: not filters.get("driver") or one.driver in filters["driver"],
             lambda one: not filters.get("scope") or "local" in filters["scope"],
             lambda one: not kinds or ("builtin" if one.name in PREDEFINED else "custom") in kinds,
@@ -265,7 +266,7 @@ class Networks:
             self._check_modes(network, container)
             settings = dict(places.settings_of(container))
             if network.name in settings:
-                raise AlreadyConnected(f"{container.name} already exists in network {network.name}")
+                raise AlreadyConnected(container.name, network.name)
             wish = places.wish(container, network, asked)
             sandbox = self._fabric.sandbox(container.id)
             if container.run is not None and sandbox is not None:
@@ -293,9 +294,7 @@ class Networks:
         network = self._fabric.find(ref)
         container = self._core.catalog.find(body.container)
         if container is None:
-            if body.force:
-                return
-            raise NoSuchContainer(body.container)
+            raise NotFound(f"endpoint {body.container} not found") if body.force else NoSuchContainer(body.container)
         await self._core.run(self._disconnect(network, container))
 
     async def _disconnect(self, network: Network, container: Container) -> None:
@@ -304,7 +303,7 @@ class Networks:
                 raise BadParameter("container cannot be disconnected from host network or connected to host network")
             settings = dict(places.settings_of(container))
             if network.name not in settings:
-                raise Forbidden(f"container {container.id} is not connected to network {network.name}")
+                raise Internal(f"container {container.id} is not connected to network {network.name}")
             sandbox = self._fabric.sandbox(container.id)
             if container.run is not None and sandbox is not None and network.id in sandbox.endpoints:
                 gone = await self._fabric.disconnect(sandbox, network)
@@ -383,8 +382,7 @@ def _check_options(driver: str, options: dict[str, str]) -> None:
             raise BadParameter(f"invalid MTU number: {number}")
     address = options.get(OPTION_HOST_BINDING)
     if address is not None and not _is_ipv4(address):
-        why = "invalid ip address"
-        raise BadParameter(f"failed to parse {OPTION_HOST_BINDING} value: {address} ({why})")
+        raise BadParameter(f"failed to parse {OPTION_HOST_BINDING} value: {address} (nil ip)")
 
 
 def _is_ipv4(text: str) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 from sampan.api import schema
 from sampan.engine.errors import BadParameter, Conflict
 from sampan.network import pools
-from sampan.network.errors import NoSuchNetwork
+from sampan.network.errors import BadConfig, NoSuchNetwork
 from sampan.network.fabric import PREDEFINED, Wish
 from sampan.network.model import DEFAULT_NETWORK
 from sampan.network.ports import Binding
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from sampan.engine.catalog import Catalog
     from sampan.engine.container import Container
+    from sampan.engine.core import Core
     from sampan.network.fabric import Fabric, Sandbox
     from sampan.network.model import Endpoint, Network
 
@@ -36,17 +37,89 @@ def has_own_network(mode: str) -> bool:
     return mode not in ("none", "host") and not mode.startswith(SHARED)
 
 
-def settle(host: schema.HostConfig, networking: schema.NetworkingConfig, mac: str) -> schema.NetworkingConfig:
-    """Fill in the network mode, in place, and return the settings by network, the mode's own first."""
-    given = {DEFAULT_NETWORK if name == "default" else name: one for name, one in _given(networking)}
+# --- for a creation ---------------------------------------------------------------------------------------------------
+
+
+def settle(core: Core, body: schema.ContainerCreate) -> schema.NetworkingConfig:
+    """Fill in network mode and links, in place, and return the settings by network, the mode's own first.
+
+    Raises BadParameter, BadConfig: what is asked for isn't possible. (A network or a container to share with that isn't
+    there yet is told at the start.)
+    """
+    host = body.host_config
+    _settle_mode(core.catalog, host)
+    host.links = _settle_links(core.catalog, host)
+    _check_ports(host)
+    given = {DEFAULT_NETWORK if name == "default" else name: one for name, one in _given(body.networking_config)}
+    if not host.network_mode.startswith(SHARED):
+        own = given.pop(host.network_mode, None) or schema.EndpointSettings()
+        own.mac_address = own.mac_address or body.mac_address
+        given = {host.network_mode: own, **given}
+    for name, one in given.items():
+        if (network := _find(core.fabric, name)) is not None:
+            _check_new(network, one)
+    return schema.NetworkingConfig(endpoints_config=given)
+
+
+def _settle_mode(catalog: Catalog, host: schema.HostConfig) -> None:
     mode = host.network_mode or "default"
     host.network_mode = DEFAULT_NETWORK if mode == "default" else mode
-    if host.network_mode.startswith(SHARED):
-        return schema.NetworkingConfig(endpoints_config=given)
-    own = given.pop(host.network_mode, None) or schema.EndpointSettings()
-    if mac and not own.mac_address:
-        own.mac_address = mac
-    return schema.NetworkingConfig(endpoints_config={host.network_mode: own, **given})
+    if mode == SHARED:
+        raise BadParameter("Invalid network mode: invalid container format container:<name|id>")
+    if mode.startswith(SHARED) and (other := catalog.find(mode.removeprefix(SHARED))) is not None:
+        host.network_mode = SHARED + other.id
+
+
+def _settle_links(catalog: Catalog, host: schema.HostConfig) -> list[str] | None:
+    """Return the links of HostConfig with ids for names, each with its alias."""
+    found = []
+    for name, alias in links(host):
+        other = catalog.find(name)
+        if other is None:
+            raise BadParameter(f"could not get container for {name}: No such container: {name}")
+        found.append(f"{other.id}:{alias or other.name}")
+    return found or None
+
+
+def links(host: schema.HostConfig) -> list[tuple[str, str]]:
+    """Return the links on the default bridge: (name or id, alias)."""
+    parts = [text.partition(":") for text in host.links or []]
+    return [(name.removeprefix("/"), alias.rpartition("/")[2]) for name, _, alias in parts]
+
+
+def _check_ports(host: schema.HostConfig) -> None:
+    """Refuse ports of the container or the host that are no numbers. Protocols are looked at when it starts."""
+    for port, asked in (host.port_bindings or {}).items():
+        number = port.partition("/")[0]
+        _number(number, number)
+        for one in asked or []:
+            _binding(0, "", one)
+
+
+def _check_new(network: Network, settings: schema.EndpointSettings) -> None:
+    try:
+        _check(network, settings)
+    except BadConfig as error:
+        raise BadParameter(f"invalid config for network {network.name}: {error}") from None
+
+
+def _check(network: Network, settings: schema.EndpointSettings) -> None:
+    ipam = settings.ipam_config or schema.EndpointIPAMConfig()
+    pools.check_endpoint(
+        network,
+        ipv4=ipam.ipv4_address,
+        ipv6=ipam.ipv6_address,
+        link_local=ipam.link_local_ips or (),
+        aliases=settings.aliases or (),
+        mac=settings.mac_address,
+    )
+
+
+def _find(fabric: Fabric, name: str) -> Network | None:
+    try:
+        return fabric.find(name)
+    except NoSuchNetwork:
+        return None
 
 
 def _given(networking: schema.NetworkingConfig) -> Iterable[tuple[str, schema.EndpointSettings]]:
@@ -74,24 +147,16 @@ def dns_names(container: Container, settings: schema.EndpointSettings) -> tuple[
 
 def wish(container: Container, network: Network, settings: schema.EndpointSettings) -> Wish:
     """Return a wish. Raises BadConfig: what is asked for isn't possible on the network."""
+    _check(network, settings)
     ipam = settings.ipam_config or schema.EndpointIPAMConfig()
-    aliases, links = tuple(settings.aliases or ()), tuple(settings.links or ())
-    pools.check_endpoint(
-        network,
-        ipv4=ipam.ipv4_address,
-        ipv6=ipam.ipv6_address,
-        link_local=ipam.link_local_ips or (),
-        aliases=aliases,
-        mac=settings.mac_address,
-    )
     return Wish(
         network,
         ipam.ipv4_address,
         ipam.ipv6_address,
         settings.mac_address.lower().replace("-", ":"),
-        aliases,
+        tuple(settings.aliases or ()),
         dns_names(container, settings),
-        links,
+        tuple(settings.links or ()),
         settings.gw_priority,
         settings.driver_opts or {},
     )
@@ -121,8 +186,6 @@ def bindings(config: schema.ContainerConfig, host: schema.HostConfig) -> list[Bi
         if not asked and host.publish_all_ports:
             asked = [schema.PortBinding()]
         found += [_binding(number, protocol, one) for one in asked]
-    for port in bound:
-        parse_port(port)
     return found
 
 
@@ -166,10 +229,8 @@ def shared_with(catalog: Catalog, mode: str) -> Container:
 
 def network_id(fabric: Fabric, name: str) -> str:
     """Return the id of a network; "" when it is gone."""
-    try:
-        return fabric.find(name).id
-    except NoSuchNetwork:
-        return ""
+    network = _find(fabric, name)
+    return network.id if network is not None else ""
 
 
 def endpoint_settings(
@@ -213,7 +274,7 @@ def port_map(container: Container, sandbox: Sandbox | None) -> dict[str, list[sc
     shown: dict[str, list[schema.PortBinding] | None] = {
         port if "/" in port else f"{port}/tcp": None for port in sorted(container.stored.config.exposed_ports or {})
     }
-    for one in sorted(sandbox.publications, key=lambda one: (one.container_port, one.protocol, one.host_ip)):
+    for one in sorted(sandbox.publications, key=lambda one: (one.container_port, one.protocol, -one.host_port)):
         listed = shown.setdefault(f"{one.container_port}/{one.protocol}", None) or []
         shown[f"{one.container_port}/{one.protocol}"] = [
             *listed, schema.PortBinding(host_ip=one.host_ip, host_port=str(one.host_port))

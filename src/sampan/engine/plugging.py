@@ -97,10 +97,10 @@ def _link(core: Core, container: Container, found: Connection) -> None:
     if container.stored.host.network_mode != DEFAULT_NETWORK:
         return
     default = core.fabric.find(DEFAULT_NETWORK)
-    for text in container.stored.host.links or []:
-        name, _, alias = text.partition(":")
-        other = core.catalog.get(name)
-        alias = alias.rpartition("/")[2] or other.name
+    for name, alias in places.links(container.stored.host):
+        other = core.catalog.find(name)
+        if other is None:  # it was removed, and the link with it
+            continue
         sandbox = core.fabric.sandbox(other.id)
         endpoint = sandbox.endpoints.get(default.id) if sandbox is not None else None
         if other.run is None or endpoint is None:

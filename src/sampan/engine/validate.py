@@ -6,11 +6,13 @@ Source. Each text and each default was seen on dockerd 26.1 (tests/unit/engine/t
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from sampan.api import schema
 from sampan.engine import logoptions, mounts, resources, signals, spec, sysctls
 from sampan.engine.errors import BadParameter, Internal, Unsupported
+from sampan.network.files import HOST_GATEWAY
 
 if TYPE_CHECKING:
     from sampan.engine.host import Host, Settings
@@ -296,6 +298,17 @@ def _check_extra_hosts(host: schema.HostConfig) -> None:
     for text in host.extra_hosts or []:
         if not _EXTRA_HOST.fullmatch(text):
             raise BadParameter(f'bad format for add-host: "{text}"')
+        address = re.split("[:=]", text, maxsplit=1)[1]
+        if address != HOST_GATEWAY and not _is_address(address.strip("[]")):
+            raise BadParameter(f'invalid IP address in add-host: "{address}"')
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_annexes(host: schema.HostConfig) -> None:

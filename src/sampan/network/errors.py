@@ -97,9 +97,9 @@ class NetworkInUse(Refused):
 class AlreadyConnected(Refused):
     """The sandbox has an endpoint on the network."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"endpoint with name {name} already exists in network")
-        self.name = name
+    def __init__(self, name: str, network: str) -> None:
+        super().__init__(f"endpoint with name {name} already exists in network {network}")
+        self.name, self.network = name, network
 
 
 class Conflict(NetworkError):

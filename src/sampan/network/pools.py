@@ -29,7 +29,7 @@ from sampan.network.errors import (
     PoolOverlap,
     Refused,
 )
-from sampan.network.model import Network, Pool
+from sampan.network.model import DEFAULT_NETWORK, Network, Pool
 
 Net = IPv4Network | IPv6Network
 
@@ -206,12 +206,11 @@ def check_endpoint(
         f"invalid IPv{version} address: {text}" for version, text in ((4, ipv4), (6, ipv6)) if _odd(text, version)
     ]
     faults += [f"invalid link-local IP address: {text}" for text in link_local if _odd(text, 0)]
-    if network.name not in PREDEFINED:
-        faults += _placed(network, 4, ipv4) + _placed(network, 6, ipv6)
+    faults += _placed(network, 4, ipv4) + _placed(network, 6, ipv6)
     if mac and not _MAC.fullmatch(mac):
-        raise BadConfig(f"invalid config for network {network.name}: invalid MAC address {mac}")
+        raise BadConfig(f"invalid MAC address {mac}")
     if faults:
-        raise BadConfig(f"invalid config for network {network.name}: invalid endpoint settings:\n{_joined(faults)}")
+        raise BadConfig(f"invalid endpoint settings:\n{_joined(faults)}")
 
 
 def _odd(text: str, version: int) -> bool:
@@ -223,10 +222,15 @@ def _odd(text: str, version: int) -> bool:
 
 
 def _placed(network: Network, version: int, text: str) -> list[str]:
-    """Say what is wrong when none of the subnets that the user gave the network has the address."""
+    """Say what is wrong when none of the subnets that the user gave the network has the address. (The default
+    bridge's count as given: the daemon's configuration chose them.)
+    """
     if not text:
         return []
-    given = [net for one in network.config_given if (net := _cidr(one.get("Subnet", ""))) and net.version == version]
+    subnets = [one.get("Subnet", "") for one in network.config_given]
+    if network.name == DEFAULT_NETWORK:
+        subnets = [pool.subnet for pool in network.ipv4 + network.ipv6]
+    given = [net for subnet in subnets if (net := _cidr(subnet)) and net.version == version]
     if not given or (version == 6 and not network.enable_ipv6):
         return ["user specified IP address is supported only when connecting to networks with user configured subnets"]
     if any(not _address_fault(text, net) for net in given):

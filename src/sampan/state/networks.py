@@ -159,7 +159,8 @@ def _add_endpoint(connection: Connection, endpoint: Endpoint, ipv4: str, ipv6: s
     network = _find_network(connection, endpoint.network_id)
     both = (network.id, endpoint.sandbox_id)
     if connection.execute("SELECT 1 FROM endpoints WHERE network_id = ? AND sandbox_id = ?", both).fetchone():
-        raise AlreadyConnected(endpoint.dns_names[0] if endpoint.dns_names else endpoint.sandbox_id[:12])
+        name = endpoint.dns_names[0] if endpoint.dns_names else endpoint.sandbox_id[:12]
+        raise AlreadyConnected(name, network.name)
     rows = connection.execute("SELECT address FROM addresses WHERE network_id = ?", (network.id,))
     four, six = pools.choose(network, [row[0] for row in rows], ipv4=ipv4, ipv6=ipv6)
     endpoint = replace(endpoint, ipv4=four, ipv6=six, mac=endpoint.mac or pools.mac_for(four))

@@ -17,7 +17,11 @@ DIFFERENT = [
     # the default bridge is Sampan's own
     r"\.Options\.com\.docker\.network\.bridge\.name: Docker \"docker0\", here \"sampan0\"",
     r"\.Options\.com\.docker\.network\.driver\.mtu: .*",
-    # a network namespace is a descriptor here
+    # a network with IPv6 gets a subnet of its own, as from Docker 27 on
+    r"\[23\]\[1\]: Docker 404, here 201",
+    r"\[23\]\[2\]: Docker \"could not find an available, non-overlapping IPv6 address pool.*",
+    # a network namespace is a descriptor here, and is gone with its container
+    r"\.SandboxID: Docker \"<id>\", here \"\"",
     r"\.SandboxKey: Docker \"<path>\", here \"\"",
 ]
 
@@ -25,9 +29,6 @@ DIFFERENT = [
 @pytest.fixture(scope="module")
 def ours(host: str) -> dict[str, Any]:
     """The scenario, played on the engine."""
-    status, _ = ask(host, "GET", "/networks")
-    if status == 404:
-        pytest.skip("this daemon has no networks yet")
 
     def here(method: str, path: str, body: object = None) -> tuple[int, Any]:
         return ask(host, method, path, body)

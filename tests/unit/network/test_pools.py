@@ -290,7 +290,7 @@ def test_what_is_chosen_is_free_and_inside(prefix: int, offsets: set[int], narro
 
 GIVEN = Network("a" * 64, "fd_2", ipv4=(Pool("10.77.0.0/24"),), config_given=({"Subnet": "10.77.0.0/24"},))
 DEFAULTED = Network("a" * 64, "fd_1", ipv4=(Pool("172.18.0.0/16"),))
-PREFIX = "invalid config for network {}: invalid endpoint settings:\n"
+PREFIX = "invalid endpoint settings:\n"
 WRONG_ENDPOINTS = [
     (GIVEN, {"ipv4": "10.78.0.1"}, PREFIX + "no configured subnet or ip-range contain the IP address 10.78.0.1"),
     (
@@ -304,7 +304,7 @@ WRONG_ENDPOINTS = [
         PREFIX + "* invalid IPv4 address: fd00::1\n* no configured subnet or ip-range contain the IP address fd00::1",
     ),
     (GIVEN, {"link_local": ["bad"]}, PREFIX + "invalid link-local IP address: bad"),
-    (GIVEN, {"mac": "bad"}, "invalid config for network {}: invalid MAC address bad"),
+    (GIVEN, {"mac": "bad"}, "invalid MAC address bad"),
     (
         GIVEN,
         {"ipv6": "fd00::1"},
@@ -316,9 +316,15 @@ WRONG_ENDPOINTS = [
         PREFIX + "user specified IP address is supported only when connecting to networks with user configured subnets",
     ),
     (
-        Network("b" * 64, "bridge"),
+        Network("b" * 64, "bridge", ipv4=(Pool("172.29.0.0/16"),)),
         {"ipv4": "172.29.0.9"},
         PREFIX + "user specified IP address is supported on user defined networks only",
+    ),
+    (
+        Network("b" * 64, "bridge", ipv4=(Pool("172.29.0.0/16"),)),
+        {"ipv4": "10.0.0.1"},
+        PREFIX + "* user specified IP address is supported on user defined networks only\n"
+        "* no configured subnet or ip-range contain the IP address 10.0.0.1",
     ),
     (
         Network("b" * 64, "bridge"),
@@ -332,7 +338,7 @@ WRONG_ENDPOINTS = [
 def test_wrong_wishes_for_an_endpoint(network: Network, wishes: dict[str, object], text: str) -> None:
     with pytest.raises(BadConfig) as refused:
         pools.check_endpoint(network, **wishes)  # type: ignore[arg-type]
-    assert str(refused.value) == text.format(network.name)
+    assert str(refused.value) == text
 
 
 def test_right_wishes_for_an_endpoint() -> None:

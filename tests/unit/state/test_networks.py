@@ -96,7 +96,7 @@ def test_an_endpoint_gets_addresses_and_a_link_address(rows: NetworkRows) -> Non
 def test_a_sandbox_is_on_a_network_once_and_a_used_network_stays(rows: NetworkRows) -> None:
     add(rows, MINE)
     connect(rows, 1, "s")
-    with pytest.raises(AlreadyConnected, match="endpoint with name web already exists in network"):
+    with pytest.raises(AlreadyConnected, match="endpoint with name web already exists in network "):
         connect(rows, 2, "s")
     with pytest.raises(NetworkInUse, match=r"error while removing network: network mine id a+ has active endpoints"):
         rows.remove_network(MINE.id).result()
