@@ -34,6 +34,7 @@ class App:
                 *containers.routes(engine),
                 *execs.routes(engine),
                 *images.routes(engine),
+                *networks.routes(engine.networks),
                 *own.routes(stop),
                 *_later(engine),
             )
@@ -55,12 +56,9 @@ class App:
 
 def _later(engine: Engine) -> tuple[Route, ...]:
     """The routes of what an engine may or may not have yet."""
-    found: tuple[Route, ...] = ()
-    if hasattr(engine, "networks"):
-        found += networks.routes(engine.networks)
     if hasattr(engine.containers, "explain_ports"):
-        found += own.explaining(engine.containers.explain_ports)
-    return found
+        return own.explaining(engine.containers.explain_ports)
+    return ()
 
 
 def error_response(error: Exception, what: str) -> Response:
