@@ -15,6 +15,8 @@ What is set, and why:
   running containers go on; without one a bridge takes its ports' and changes it whenever a container comes or goes;
 * the uplink's MTU, unless an option says otherwise;
 * ``route_localnet``, for ports published on 127.0.0.1 (the firewall guards it), not on internal networks;
+* a local route to ::1 by the bridge, for ports published on ::1, not on internal networks: the way back is found only
+  with it. Each bridge's has a metric of its own, or they would be one route with several ways;
 * ``proxy_arp_pvlan`` where inter-container traffic is off: the ports are isolated, the bridge answers for linked ones;
 * IPv4 forwarding on the bridge and the uplinks, never on all links; off on an internal network's bridge;
 * IPv6: off on the bridge of a network without. With, no router advertisements are listened to; no address is looked
@@ -25,21 +27,26 @@ What is set, and why:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from errno import ENODEV
+from socket import AF_INET6
 from typing import Final
 
 from sampan.linux import sysctl
 from sampan.linux.netlink import Message, NetlinkError
 from sampan.linux.rtnetlink import (
     IFF_LOOPBACK,
+    RT_TABLE_LOCAL,
+    RTN_LOCAL,
     Address,
     Link,
+    Route,
     Rtnetlink,
     delete_address,
     new_address,
     new_bridge,
+    new_route,
     set_link,
 )
 from sampan.network.errors import NetworkError
@@ -51,6 +58,9 @@ DEFAULT_MTU: Final = 1500  # bytes; where there is no uplink
 IPV6_LEAST_MTU: Final = 1280  # bytes; the kernel takes IPv6 off a link with less (RFC 8200, 5)
 _SOMEWHERE: Final = ("1.1.1.1", "2606:4700:4700::1111")  # addresses that only a default route leads to; nothing is sent
 _SCOPE_GLOBAL: Final = 0
+_LOOPBACK6: Final = "::1/128"
+_FORWARD_IPV6: Final = "ipv6/conf/all/forwarding"
+_METRICS: Final = 4096  # of routes to ::1 by bridges, and the link's index: behind the one by lo
 
 
 class BridgeFull(NetworkError):
@@ -123,8 +133,18 @@ def gateways(network: Network) -> tuple[str, ...]:
     return tuple(f"{pool.gateway}/{pool.prefix}" for pool in network.ipv4 + network.ipv6 if pool.gateway)
 
 
-def ensure(host: Rtnetlink, network: Network) -> Bridge:
+Guard = Callable[[tuple[str, ...], tuple[str, ...]], None]
+
+
+def _unguarded(_ipv4: tuple[str, ...], _ipv6: tuple[str, ...]) -> None:
+    return
+
+
+def ensure(host: Rtnetlink, network: Network, guard: Guard = _unguarded) -> Bridge:
     """Make the network's bridge, or what is missing of it.
+
+    ``guard`` is told where forwarding is off and is about to be switched on (IPv4, IPv6), so that the host never is a
+    router for others, not for a moment.
 
     Raises:
         NotABridge: its name is taken by a link of another kind.
@@ -147,9 +167,16 @@ def ensure(host: Rtnetlink, network: Network) -> Bridge:
     changed += _settings(network, link.name)
     host.apply(repairs, f"network {network.name}: {link.name}")
     changed += [message.what for message in repairs]
-    uplinks = [] if network.internal else _uplinks(host, everyone)
-    ipv4 = _forward_ipv4([one.name for one in uplinks]) if network.ipv4 else ()
-    ipv6 = _forward_ipv6(link.name, [one.name for one in uplinks]) if network.ipv6 and not network.internal else ()
+    changed += _lead_back(host, network, link)
+    uplinks = [] if network.internal else [one.name for one in _uplinks(host, everyone)]
+    ipv4 = _closed_ipv4(uplinks) if network.ipv4 else ()
+    ipv6 = _closed_ipv6(uplinks) if network.ipv6 and not network.internal else ()
+    if ipv4 or ipv6:
+        guard(ipv4, ipv6)
+    for name in ipv4:
+        sysctl.write(f"ipv4/conf/{name}/forwarding", "1")
+    if network.ipv6 and not network.internal:
+        _forward_ipv6(link.name, uplinks)
     changed += [f"forwarding on {name}" for name in ipv4] + [f"IPv6 forwarding on {name}" for name in ipv6]
     return Bridge(link.index, link.name, mtu if is_ours(link) else link.mtu, tuple(changed), ipv4, ipv6)
 
@@ -208,6 +235,20 @@ def _settings(network: Network, name: str) -> list[str]:
     return [f"{key} = {value}" for key, value in wanted.items() if sysctl.ensure(key, value)]
 
 
+def _lead_back(host: Rtnetlink, network: Network, link: Link) -> list[str]:
+    """See that answers to ::1 are taken from the bridge; return what had to be done. It is gone whenever the bridge
+    was down.
+    """
+    if network.internal or not network.ipv6:
+        return []
+    there = host.routes(AF_INET6, table=RT_TABLE_LOCAL)
+    if any(route.dst == _LOOPBACK6 and route.index == link.index for route in there):
+        return []
+    route = Route(_LOOPBACK6, index=link.index, metric=_METRICS + link.index, table=RT_TABLE_LOCAL, kind=RTN_LOCAL)
+    host.apply([new_route(route)], f"network {network.name}: {link.name}")
+    return [f"route to ::1 by {link.name}"]
+
+
 def _uplinks(host: Rtnetlink, addresses: Iterable[Address]) -> list[Link]:
     """Return the links with an address that are neither ours nor loopback. Asked for one by one: the host may have
     a thousand links of containers, but few that have addresses.
@@ -216,19 +257,47 @@ def _uplinks(host: Rtnetlink, addresses: Iterable[Address]) -> list[Link]:
     return [link for link in found if link and not is_ours(link) and not link.flags & IFF_LOOPBACK]
 
 
-def _forward_ipv4(uplinks: Iterable[str]) -> tuple[str, ...]:
-    return tuple(name for name in uplinks if sysctl.ensure(f"ipv4/conf/{name}/forwarding", "1"))
+def _closed_ipv4(uplinks: Iterable[str]) -> tuple[str, ...]:
+    """Return the uplinks that IPv4 forwarding is off on."""
+    return tuple(name for name in uplinks if sysctl.read(f"ipv4/conf/{name}/forwarding") != "1")
 
 
-def _forward_ipv6(bridge: str, uplinks: list[str]) -> tuple[str, ...]:
-    if sysctl.read("ipv6/conf/all/forwarding") == "1":
+def _closed_ipv6(uplinks: Iterable[str]) -> tuple[str, ...]:
+    """Return the uplinks that IPv6 forwarding is off on; "all" where the kernel has but one switch."""
+    if sysctl.read(_FORWARD_IPV6) == "1":
         return ()
-    names = [name for name in uplinks if sysctl.exists(f"ipv6/conf/{name}")]
-    if sysctl.exists("ipv6/conf/all/force_forwarding"):
-        changed = [name for name in [bridge, *names] if sysctl.ensure(f"ipv6/conf/{name}/force_forwarding", "1")]
-        return tuple(name for name in changed if name != bridge)
+    if not has_single_switches():
+        return ("all",)
+    return tuple(name for name in _with_ipv6(uplinks) if sysctl.read(f"ipv6/conf/{name}/force_forwarding") != "1")
+
+
+def has_single_switches() -> bool:
+    """Tell whether IPv6 forwarding can be switched on for single links: from Linux 6.17 on."""
+    return sysctl.exists("ipv6/conf/all/force_forwarding")
+
+
+def forwards_everywhere() -> tuple[bool, bool]:
+    """Tell whether somebody else switched forwarding of IPv4, of IPv6, on for all links: we only do it for single ones.
+
+    Where IPv6 has but one switch it can't be told who used it: then it wasn't somebody else.
+    """
+    ipv6 = has_single_switches() and sysctl.read(_FORWARD_IPV6) == "1"
+    return sysctl.read("ipv4/ip_forward") == "1", ipv6
+
+
+def _with_ipv6(names: Iterable[str]) -> list[str]:
+    return [name for name in names if sysctl.exists(f"ipv6/conf/{name}")]
+
+
+def _forward_ipv6(bridge: str, uplinks: Iterable[str]) -> None:
+    if sysctl.read(_FORWARD_IPV6) == "1":
+        return
+    names = _with_ipv6(uplinks)
+    if has_single_switches():
+        for name in (bridge, *names):
+            sysctl.ensure(f"ipv6/conf/{name}/force_forwarding", "1")
+        return
     for name in names:
         if sysctl.read(f"ipv6/conf/{name}/accept_ra") == "1":
             sysctl.write(f"ipv6/conf/{name}/accept_ra", "2")
-    sysctl.write("ipv6/conf/all/forwarding", "1")
-    return ("all",)
+    sysctl.write(_FORWARD_IPV6, "1")

@@ -53,6 +53,11 @@ class Relays:
         kind = _TcpRelay if listener.type == socket.SOCK_STREAM else _UdpRelay
         self._running[key] = kind(listener, target)
 
+    def aim(self, key: str, target: Target) -> None:
+        """Lead new clients elsewhere; nothing when there is no such relay."""
+        if key in self._running:
+            self._running[key].target = target
+
     async def stop(self, key: str) -> None:
         """End a relay and its connections, and close its socket; nothing when there is none."""
         if (one := self._running.pop(key, None)) is not None:
@@ -85,7 +90,7 @@ class _Tasks:
 
 class _TcpRelay:
     def __init__(self, listener: socket.socket, target: Target) -> None:
-        self._listener, self._target, self._tasks = listener, target, _Tasks()
+        self._listener, self.target, self._tasks = listener, target, _Tasks()
         listener.listen(_BACKLOG)
         self._tasks.start(self._accept())
 
@@ -114,14 +119,14 @@ class _TcpRelay:
         """Join a client and the application; reset the client when that refuses, or when either end breaks."""
         loop = asyncio.get_running_loop()
         client.setblocking(False)
-        family = socket.AF_INET6 if ":" in self._target[0] else socket.AF_INET
+        family = socket.AF_INET6 if ":" in self.target[0] else socket.AF_INET
         with client, socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as application:
             for one in (client, application):
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             try:
                 async with asyncio.timeout(_CONNECT_S):
-                    await loop.sock_connect(application, self._target)
+                    await loop.sock_connect(application, self.target)
                 await _join(client, application)
             except OSError:  # refused, too late, or reset: closing resets the other end
                 return
@@ -153,7 +158,7 @@ class _UdpRelay:
     """Each client gets a socket of its own towards the application; it ends after a while without a datagram."""
 
     def __init__(self, listener: socket.socket, target: Target) -> None:
-        self._listener, self._target, self._tasks = listener, target, _Tasks()
+        self._listener, self.target, self._tasks = listener, target, _Tasks()
         self._clients: dict[tuple[Any, ...], socket.socket] = {}
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _UDP_BUFFER)
         listener.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
@@ -174,10 +179,10 @@ class _UdpRelay:
             self._clients[client].send(data)
 
     def _open(self) -> socket.socket:
-        family = socket.AF_INET6 if ":" in self._target[0] else socket.AF_INET
+        family = socket.AF_INET6 if ":" in self.target[0] else socket.AF_INET
         one = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
-            one.connect(self._target)
+            one.connect(self.target)
         except OSError:
             one.close()
             raise

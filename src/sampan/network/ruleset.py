@@ -97,7 +97,7 @@ ANY4, ANY6 = "0.0.0.0", "::"
 Elements = dict[str, tuple[Element, ...]]  # by the name of the set
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Link:
     """A port that a container may reach at another of its network, though that is closed within (``--link``)."""
 

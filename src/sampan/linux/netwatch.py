@@ -1,0 +1,94 @@
+"""Notices of the kernel: what others change in a network namespace, told as it happens.
+
+Words.  *seen*: what was told: the index of a link that got an address; `EVERYWHERE` when forwarding was switched on or
+        off for all links, or when notices were lost; `TABLES` when a table of nftables was deleted.
+Life.   Made in the namespace → wait until a descriptor is readable → read → … → close. Nothing blocks.
+Source. rtnetlink(7), linux/netconf.h, linux/netfilter/nfnetlink.h.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from collections.abc import Iterator
+from errno import ENOBUFS
+from typing import Final
+
+from sampan.linux.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Answer, decode, parse_attributes
+
+EVERYWHERE: Final = -1  # NETCONFA_IFINDEX_ALL
+TABLES: Final = -3  # not an index that the kernel gives
+
+# the groups of RTNLGRP_* and NFNLGRP_* as bits
+_ADDRESSES: Final = 1 << 5 - 1 | 1 << 9 - 1  # IPV4_IFADDR, IPV6_IFADDR
+_SETTINGS: Final = 1 << 24 - 1 | 1 << 25 - 1  # IPV4_NETCONF, IPV6_NETCONF
+_NFTABLES: Final = 1 << 7 - 1
+_RTM_NEWADDR, _RTM_NEWNETCONF, _NFT_DELTABLE = 20, 80, 10 << 8 | 2
+_IFADDR_INDEX: Final = struct.Struct("=4xI")  # in struct ifaddrmsg
+_NETCONF_HEADER: Final = 4  # bytes: struct netconfmsg, padded
+_NETCONFA_IFINDEX, _NETCONFA_FORWARDING = 1, 2
+_READ: Final = 1 << 16
+
+
+class Notices:
+    """What others change in the namespace of the thread that makes this."""
+
+    def __init__(self) -> None:
+        """Subscribe. OSError: no netlink."""
+        self._sockets: list[socket.socket] = []
+        try:
+            for protocol, groups in ((NETLINK_ROUTE, _ADDRESSES | _SETTINGS), (NETLINK_NETFILTER, _NFTABLES)):
+                kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+                one = socket.socket(socket.AF_NETLINK, kind, protocol)
+                self._sockets.append(one)
+                one.bind((0, groups))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the sockets."""
+        for one in self._sockets:
+            one.close()
+
+    def descriptors(self) -> list[int]:
+        """Return the descriptors that become readable."""
+        return [one.fileno() for one in self._sockets]
+
+    def read(self) -> set[int]:
+        """Return what was seen since the last time."""
+        return {seen for one in self._sockets for seen in _drain(one)}
+
+
+def _drain(one: socket.socket) -> Iterator[int]:
+    while True:
+        try:
+            data, sender = one.recvfrom(_READ)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != ENOBUFS:
+                raise
+            yield from (EVERYWHERE, TABLES)  # some were lost
+            continue
+        if sender[0] == 0:  # of the kernel
+            yield from seen_in(data)
+
+
+def seen_in(data: bytes) -> Iterator[int]:
+    """Decode what one receive returned; what isn't as it should be means nothing."""
+    with contextlib.suppress(ValueError, struct.error):
+        for answer in decode(data):
+            if answer.kind == _RTM_NEWADDR:
+                yield _IFADDR_INDEX.unpack_from(answer.body)[0]
+            elif answer.kind == _NFT_DELTABLE:
+                yield TABLES
+            elif answer.kind == _RTM_NEWNETCONF and _of_all_links(answer):
+                yield EVERYWHERE
+
+
+def _of_all_links(answer: Answer) -> bool:
+    found = parse_attributes(answer.body[_NETCONF_HEADER:])
+    index = struct.unpack("=i", found.get(_NETCONFA_IFINDEX, bytes(4)))[0]
+    return index == EVERYWHERE and _NETCONFA_FORWARDING in found
