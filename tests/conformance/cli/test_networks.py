@@ -10,7 +10,7 @@ from .conftest import IMAGE, Clients
 
 SUBNETS = ("--subnet", "10.211.0.0/16", "--ip-range", "10.211.1.0/24", "--gateway", "10.211.0.1")
 SUBNETS += ("--aux-address", "a=10.211.0.9", "--ipv6", "--subnet", "fd21:1::/64")
-WEB = "--expose 9000-9003 --expose 7/udp -v /vol -p 28080-28083:80-83 -p 127.0.0.1:28090:90 -p 28091:91/udp"
+WEB = "--expose 9000-9003 --expose 7/udp -p 28080-28083:80-83 -p 127.0.0.1:28090:90 -p 28091:91/udp"
 WEB += " -p 28100:28100 -p 28101:28101 -p 28103:28103 -p [::1]:28104:104 -p 92"
 SLEEPERS = {
     "clitest-web": f"--network clitest-a --network-alias al --ip 10.211.0.5 {WEB}",
