@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from sampan.engine import links
 from sampan.engine.containers import Containers
 from sampan.engine.execs import Execs
 from sampan.engine.images import ImageService
@@ -24,6 +26,7 @@ class Engine:
     def __init__(self, core: Core) -> None:
         """Put the parts together; nothing is touched yet."""
         self._core = core
+        core.fabric.links_wanted = partial(links.wanted, core)
         self.execs = Execs(core)
         self.containers = Containers(core, self.execs)
         self.images = ImageService(core)

@@ -23,6 +23,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
+from sampan.linux.netwatch import TABLES, Notices
 from sampan.network import host, pools, ruleset
 from sampan.network.dns import sockets as dns_sockets
 from sampan.network.dns.forward import Exits, Forwarder
@@ -31,7 +32,7 @@ from sampan.network.dns.sockets import Sockets
 from sampan.network.endpoint import Place, choose_default
 from sampan.network.errors import AddressInUse, NetworkError, NoSuchNetwork
 from sampan.network.firewall import bridges_show_ipv6
-from sampan.network.host import Host
+from sampan.network.host import Contents, Host
 from sampan.network.model import (
     DEFAULT_NETWORK,
     OPTION_HOST_BINDING,
@@ -46,6 +47,8 @@ from sampan.network.ports import Binding, Owner, Ports, Reserved
 from sampan.network.relay import Relays
 from sampan.network.resolvconf import Resolution
 from sampan.network.rows import NetworkRows, SandboxRow
+from sampan.network.ruleset import Link
+from sampan.network.vigil import Vigil
 
 T = TypeVar("T")
 
@@ -112,6 +115,9 @@ class Fabric:
         self._kernel = ThreadPoolExecutor(1, thread_name_prefix="network")
         self._reaper = ThreadPoolExecutor(1, thread_name_prefix="network-reaper")
         self._closing: dict[str, asyncio.Task[None]] = {}
+        self._vigil: Vigil | None = None
+        self._allowed: frozenset[Link] = frozenset()
+        self.links_wanted: Callable[[], frozenset[Link]] = frozenset  # told by who knows of links: the engine
 
     # Start and end
 
@@ -180,6 +186,8 @@ class Fabric:
 
     async def end(self) -> None:
         """Let go; sandboxes live on."""
+        if self._vigil is not None:
+            await self._vigil.close()
         await asyncio.gather(*self._closing.values(), return_exceptions=True)
         for sandbox in self._sandboxes.values():
             if sandbox.resolver is not None:
@@ -200,14 +208,35 @@ class Fabric:
 
     async def _run(self, work: Callable[[Host], T]) -> T:
         """Do something to the kernel's side, in its thread."""
+        if self._vigil is None:  # before the first look, so that nothing that comes after it is missed
+            self._vigil = Vigil(Notices(), self._look_after)
+            self._allowed = self.links_wanted()
         return await asyncio.get_running_loop().run_in_executor(self._kernel, self._with_host, work)
 
     def _with_host(self, work: Callable[[Host], T]) -> T:
         if self._host is None:
-            live = [sandbox for sandbox in list(self._sandboxes.values()) if sandbox.netns >= 0]
-            ports = [port for sandbox in live for port in sandbox.publications]
-            self._host = Host(list(self.networks.values()), [self.places(sandbox) for sandbox in live], ports)
+            self._host = Host(self._contents())
         return work(self._host)
+
+    def _contents(self) -> Contents:
+        live = [sandbox for sandbox in list(self._sandboxes.values()) if sandbox.netns >= 0]
+        ports = [port for sandbox in live for port in sandbox.publications]
+        places = [self.places(sandbox) for sandbox in live]
+        return Contents(list(self.networks.values()), places, ports, sorted(self._allowed))
+
+    async def _look_after(self, seen: set[int]) -> None:
+        """Repair what others changed on the host (`sampan.network.vigil`)."""
+        if TABLES in seen and not await self._run(Host.has_table):
+            log.warning("somebody deleted the firewall's table (nft flush ruleset?); containers were open: it is back")
+            await self._run(lambda kernel: kernel.converge(self._contents()))
+        await self._run(lambda kernel: kernel.look_again(seen, list(self.networks.values())))
+
+    async def _relink(self) -> None:
+        """Open what linked containers may reach in networks that are closed within, and nothing else."""
+        wanted = self.links_wanted()
+        if wanted != self._allowed:
+            add, remove, self._allowed = sorted(wanted - self._allowed), sorted(self._allowed - wanted), wanted
+            await self._run(lambda kernel: kernel.link(add, remove))
 
     # Networks
 
@@ -343,8 +372,8 @@ class Fabric:
     async def _reserve(self, sandbox: Sandbox, bindings: Sequence[Binding], owner: str) -> None:
         ipv4, ipv6 = choose_default(self.places(sandbox))
         place = ipv4 or ipv6
-        if place is None:
-            return  # nothing leads there: of an internal network, ports are not published
+        if place is None or place[0].driver != "bridge":
+            return  # nothing leads there: of an internal, macvlan or ipvlan network, ports are not published
         default_ip = place[0].options.get(OPTION_HOST_BINDING, "")
         named = Owner(sandbox.id, owner, place[1].id)
         sandbox.reserved = await asyncio.to_thread(
@@ -381,6 +410,7 @@ class Fabric:
         kept: dict[str, int] = {}
         if resolution is not None:
             kept = await self.resolve_in(sandbox, resolution)
+        await self._relink()
         if sandbox.publications:
             ports = sandbox.publications
             await self._run(lambda kernel: kernel.publish(ports, self.places(sandbox)))
@@ -413,7 +443,7 @@ class Fabric:
 
     def _start_relays(self, sandbox: Sandbox, listeners: Mapping[str, int]) -> None:
         """Serve the ports that the kernel can't translate; ``listeners`` are the sockets that hold them."""
-        loopback = bridges_show_ipv6()
+        loopback = self._host.relays_loopback if self._host is not None else bridges_show_ipv6()
         for one in sandbox.publications:
             name, target = _port_name(one), one.target_ipv4 or one.target_ipv6
             if not target or name not in listeners or not ruleset.is_relayed(one, relay_loopback=loopback):
@@ -450,12 +480,13 @@ class Fabric:
 
     async def _bury(self, sandbox: Sandbox, places: Sequence[Place], *, plugged: bool) -> None:
         ends = [one for network, one in places if network.driver == "bridge"]
+        published = [one for _network, one in places] if sandbox.publications else []  # else nobody outside knows of it
         try:
             if plugged:
-                if sandbox.publications:  # else nobody outside knows of it
+                if sandbox.publications:
                     await self._run(lambda kernel: kernel.unpublish(sandbox.publications, places))
-                    await self._run(lambda kernel: kernel.forget_flows(one for _network, one in places))
-                await asyncio.get_running_loop().run_in_executor(self._reaper, host.reap, ends)
+                await asyncio.get_running_loop().run_in_executor(self._reaper, host.reap, ends, published)
+            await self._relink()  # before somebody else gets its addresses
             await _done(self._rows.close_sandbox(sandbox.id))
         except Exception as error:  # noqa: BLE001 (told here: nobody waits for it; the next start finds the row)
             log.error("taking container %s from its networks: %s", sandbox.id[:12], error)
@@ -483,6 +514,7 @@ class Fabric:
             await _done(self._rows.update_endpoint(made))
             self.names.put(made)
             await self._republish(sandbox, places)
+            await self._relink()
             return made
 
     async def disconnect(self, sandbox: Sandbox, network: Network) -> Endpoint:
@@ -497,6 +529,7 @@ class Fabric:
             self.names.drop(one.id)
             await self._republish(sandbox, before)
             await self._run(lambda kernel: kernel.disconnect(sandbox.netns, places, (network, one)))
+            await self._relink()
             await _done(self._rows.remove_endpoint(one.id))
             return one
 
@@ -513,6 +546,9 @@ class Fabric:
             kernel.publish(new, self.places(sandbox))
 
         await self._run(change)
+        for one in new:
+            target = one.target_ipv4 or one.target_ipv6, one.container_port
+            self._relays.aim(f"{sandbox.id}:{_port_name(one)}", target)
 
     def rename(self, sandbox_id: str, dns_names: Callable[[Endpoint], tuple[str, ...]]) -> None:
         """Change the names that a sandbox is found by."""

@@ -2,39 +2,54 @@
 
 Life.   Made at the first use, so that a sampand without networks touches nothing: `Host` puts the firewall up for what
         there is. Then each change is a small step. What is there stays when sampand ends.
-Order.  A network's rules are there before its bridge, a port's before its container answers.
+Order.  A network's rules are there before its bridge, a port's before its container answers; the guard that keeps the
+        host from being a router for others is up before forwarding is switched on.
+Guard.  Others may switch forwarding on for all links, because they want a router: then the guard goes. Where they did
+        is told by the switch for all links, which Sampan leaves alone. Should they switch it off, containers lose
+        their way; it is switched on again where they need it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from errno import ENOENT
 from ipaddress import ip_address
 
 from sampan.linux import conntrack
 from sampan.linux.netlink import NETLINK_NETFILTER, NetlinkError, Socket
+from sampan.linux.netwatch import TABLES
 from sampan.linux.nftdump import read_keys
 from sampan.linux.rtnetlink import Rtnetlink
 from sampan.network import bridge, endpoint, parent, ruleset
 from sampan.network.dns import redirect, sockets
 from sampan.network.endpoint import Place, choose_default
+from sampan.network.errors import NetworkError
 from sampan.network.firewall import Firewall, bridges_show_ipv6
 from sampan.network.model import Endpoint, Network, Publication
-from sampan.network.ruleset import Desired, Detour
+from sampan.network.ruleset import Desired, Detour, Link
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What the firewall is for: all networks, the places of each live sandbox, what is published and what linked."""
+
+    networks: Sequence[Network]
+    places: Sequence[Sequence[Place]]
+    ports: Sequence[Publication]
+    links: Sequence[Link] = ()
 
 
 class Host:
     """Links and firewall of the network namespace that sampand is in."""
 
-    def __init__(
-        self, networks: Sequence[Network], places: Sequence[Sequence[Place]], ports: Sequence[Publication]
-    ) -> None:
+    def __init__(self, contents: Contents) -> None:
         """Put the firewall up.
-
-        Args:
-            networks: all there are. places: of each live sandbox. ports: what is published.
 
         Raises:
             OSError: no netlink; NetlinkError: no nftables.
@@ -44,11 +59,18 @@ class Host:
         self._firewall = Firewall()
         self._opened, self._opened_ipv6 = self._guarded()
         self._ensured: set[str] = set()
-        detours = {one for own in places for one in _detours(own, _of(ports, own))}
+        self._indexes: set[int] = set()  # of bridges
+        self.relays_loopback = bridges_show_ipv6()  # ::1 is the relay's, see `ruleset`, output
+        self._withdraw()
+        self.converge(contents)
+
+    def converge(self, contents: Contents) -> None:
+        """Put the whole firewall up, in place of what is there."""
+        detours = {one for own in contents.places for one in _detours(own, _of(contents.ports, own))}
         self._firewall.converge(
             Desired(
-                tuple(networks), tuple(ports), (), tuple(detours), frozenset(self._opened), self._opened_ipv6,
-                relay_loopback=bridges_show_ipv6(),
+                tuple(contents.networks), tuple(contents.ports), tuple(contents.links), tuple(detours),
+                frozenset(self._opened), self._opened_ipv6, relay_loopback=self.relays_loopback,
             )
         )  # fmt: skip
 
@@ -69,6 +91,45 @@ class Host:
             return set(), False
         return {name.rstrip(b"\0").decode() for name in names}, ipv6
 
+    def _guard(self, ipv4: Iterable[str], ipv6: Iterable[str]) -> None:
+        """See that the host is no router for others where forwarding is about to be switched on."""
+        self._opened |= set(ipv4)
+        self._opened_ipv6 = self._opened_ipv6 or bool(tuple(ipv6))
+        self._firewall.guard_forwarding(self._opened, self._opened_ipv6)
+
+    def _withdraw(self) -> bool:
+        """Leave the routing to others where they have switched it on for all links; tell whether that is new."""
+        before = self._opened, self._opened_ipv6
+        ipv4, ipv6 = bridge.forwards_everywhere()
+        self._opened = set() if ipv4 else self._opened
+        self._opened_ipv6 = self._opened_ipv6 and not ipv6
+        return before != (self._opened, self._opened_ipv6)
+
+    def look_again(self, seen: set[int], networks: Iterable[Network]) -> None:
+        """Bring forwarding in step with what others did to it, and with links that have come (`netwatch`)."""
+        if not seen - self._indexes - {TABLES}:
+            return
+        if self._withdraw():
+            self._firewall.guard_forwarding(self._opened, self._opened_ipv6)
+        before, self._ensured = self._ensured, set()
+        for network in networks:
+            if network.id not in before:
+                continue
+            try:
+                self.ensure(network)
+            except (NetworkError, OSError) as error:
+                log.error("network %s can't be repaired: %s", network.name, error)
+
+    def has_table(self) -> bool:
+        """Tell whether the firewall's table is there: `nft flush ruleset` of others deletes it."""
+        try:
+            read_keys(self._netfilter, ruleset.FAMILY, ruleset.NAME, "bridges")
+        except NetlinkError as error:
+            if error.errno == ENOENT:
+                return False
+            raise
+        return True
+
     # Networks
 
     def add_network(self, network: Network) -> None:
@@ -86,11 +147,7 @@ class Host:
         if network.id in self._ensured:
             return
         if network.driver == "bridge":
-            made = bridge.ensure(self.links, network)
-            if made.forwarding or made.forwarding_ipv6:
-                self._opened |= set(made.forwarding)
-                self._opened_ipv6 = self._opened_ipv6 or bool(made.forwarding_ipv6)
-                self._firewall.guard_forwarding(self._opened, self._opened_ipv6)
+            self._indexes.add(bridge.ensure(self.links, network, self._guard).index)
         else:
             parent.ensure(self.links, network)
         self._ensured.add(network.id)
@@ -147,7 +204,7 @@ class Host:
             endpoint.unplug(self.links, [one])
         else:
             endpoint.unplug_inside(netns, one.interface)
-        self.forget_flows([one])
+        forget_flows(self._netfilter, [one])
 
     def restore(self, netns: int, places: Sequence[Place]) -> list[str]:
         """Repair a live sandbox's places after a restart; return what had to be done."""
@@ -177,6 +234,9 @@ class Host:
 
     def publish(self, ports: Sequence[Publication], places: Sequence[Place]) -> None:
         """Lead ports to a sandbox, which is at these places."""
+        if self.relays_loopback != bridges_show_ipv6():  # br_netfilter has come, or was switched off
+            self.relays_loopback = not self.relays_loopback
+            self._firewall.relay_loopback(self.relays_loopback)
         self._firewall.publish(ports)
         detours = _detours(places, ports)
         if detours:
@@ -194,12 +254,9 @@ class Host:
         if detours:
             self._firewall.detour(remove=detours)
 
-    def forget_flows(self, endpoints: Iterable[Endpoint]) -> None:
-        """Forget connections of addresses that somebody else may get next."""
-        for one in endpoints:
-            for address in filter(None, (one.ipv4, one.ipv6)):
-                with contextlib.suppress(OSError):  # as above
-                    conntrack.forget_address(self._netfilter, address.partition("/")[0])
+    def link(self, add: Sequence[Link], remove: Sequence[Link]) -> None:
+        """Change what is open within networks without inter-container traffic."""
+        self._firewall.link(add, remove)
 
     def routed(self) -> list[str]:
         """Return the prefixes that the host routes."""
@@ -212,10 +269,24 @@ def host_routes() -> list[str]:
         return [route.dst for family in (2, 10) for route in links.routes(family)]
 
 
-def reap(endpoints: Sequence[Endpoint]) -> None:
-    """Delete the host ends of endpoints; it waits for RCU, 20 ms."""
+def forget_flows(netfilter: Socket, endpoints: Iterable[Endpoint]) -> None:
+    """Forget connections of addresses that somebody else may get next."""
+    for one in endpoints:
+        for address in filter(None, (one.ipv4, one.ipv6)):
+            with contextlib.suppress(OSError):  # as above
+                conntrack.forget_address(netfilter, address.partition("/")[0])
+
+
+def reap(ends: Sequence[Endpoint], published: Sequence[Endpoint]) -> None:
+    """Delete the host ends of endpoints, which waits for RCU, 20 ms; forget the flows of published ones, as long."""
     with Rtnetlink() as links:
-        endpoint.unplug(links, endpoints)
+        endpoint.unplug(links, ends)
+    if published:
+        netfilter = Socket(NETLINK_NETFILTER)
+        try:
+            forget_flows(netfilter, published)
+        finally:
+            netfilter.close()
 
 
 def open_namespace(pid: int) -> int:
