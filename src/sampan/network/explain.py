@@ -21,7 +21,7 @@ from typing import Final
 
 from sampan.linux import nftexpr
 from sampan.linux.netlink import NETLINK_NETFILTER, Socket, inside
-from sampan.linux.nftdump import Ruleset, read_ruleset
+from sampan.linux.nftdump import ChainFacts, Ruleset, read_ruleset
 from sampan.network.facts import Facts
 from sampan.network.firewall import OWN_TABLE
 from sampan.network.model import Publication
@@ -45,6 +45,7 @@ class Answer:
     answer: str
     rule: str
     why: str
+    remedy: str = ""  # a command that lets it through, where there is a simple one
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Surroundings:
     host: str = ""  # an address of the host that outside would use
     guarded: tuple[str, ...] = ()  # our masqueraded and internal subnets
     relay_loopback: bool = False
+    client_bridge: str = ""  # of the network of a container that asks; "": the target's
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def _legacy_tables() -> Iterator[str]:
 def explain(one: Publication, others: Others, around: Surroundings) -> tuple[Answer, ...]:
     """Tell for each audience whether it reaches a published port."""
     walker = Walker(others.ruleset)
-    return tuple(_answer(audience, one, walker, others.legacy, around) for audience in AUDIENCES)
+    return tuple(explain_to(audience, one, walker, others.legacy, around) for audience in AUDIENCES)
 
 
 def warning(one: Publication, answers: Sequence[Answer]) -> str:
@@ -97,25 +99,44 @@ def warning(one: Publication, answers: Sequence[Answer]) -> str:
     found = next((answer for answer in answers if answer.audience == OUTSIDE), None)
     if found is None or found.answer != BLOCKED or found.rule.startswith(_OWN):
         return ""
-    port = f"{_address(one.host_ip)}:{one.host_port}/{one.protocol}"
-    return f"port {port} is published, but nobody outside reaches it: {found.rule} {found.why}"
+    port = f"{joined(one.host_ip, one.host_port)}/{one.protocol}".replace(":0/", ":(any port)/")
+    text = f"port {port} is published, but nobody outside reaches it: {found.rule} {found.why}"
+    return f"{text}; to let it in: {found.remedy}" if found.remedy else text
 
 
-def _address(text: str) -> str:
-    return f"[{text}]" if ":" in text else text
+def joined(address: str, port: int) -> str:
+    """Return an address with a port, as texts have it."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 # --- by our own rules ------------------------------------------------------------------------------------------------
 
 
-def _answer(audience: str, one: Publication, walker: Walker, legacy: Sequence[str], around: Surroundings) -> Answer:
+def explain_to(audience: str, one: Publication, walker: Walker, legacy: Sequence[str], around: Surroundings) -> Answer:
+    """Tell for one audience whether it reaches a published port."""
     own = _by_own_rules(audience, one, around)
     if own:
         return own
-    found = _walk(audience, one, walker, around)
+    relayed = is_relayed(one, relay_loopback=around.relay_loopback and audience == LOOPBACK)
+    where = f"{_OWN}, chain publish" if not relayed else "the relay"
+    return _legacy(_walk(audience, path(audience, one, around), walker, around.bridge, where), legacy)
+
+
+def explain_direct(
+    audience: str, one: Publication, walker: Walker, legacy: Sequence[str], around: Surroundings
+) -> Answer:
+    """Tell whether a container's own address and port are reached, past our own rules: from this host (HOST), or from
+    a container of the same network by a bridge that shows frames to rules (CONTAINERS). ``one`` has them as the host's.
+    """
+    journey = _Journey(audience, one, around)
+    steps = journey.bridged() if audience == CONTAINERS else journey.straight()
+    return _legacy(_walk(audience, steps, walker, around.bridge, f"{_OWN}, chain forward"), legacy)
+
+
+def _legacy(found: Answer, legacy: Sequence[str]) -> Answer:
     if found.answer == REACHABLE and legacy:
         why = f"legacy iptables has tables that can't be read here ({', '.join(legacy)}); see iptables-legacy-save"
-        return Answer(audience, UNKNOWN, "legacy iptables", why)
+        return Answer(found.audience, UNKNOWN, "legacy iptables", why)
     return found
 
 
@@ -140,10 +161,10 @@ def _by_own_rules(audience: str, one: Publication, around: Surroundings) -> Answ
 # --- by the rules of others ------------------------------------------------------------------------------------------
 
 
-def _walk(audience: str, one: Publication, walker: Walker, around: Surroundings) -> Answer:
-    """Walk the path of a connection; the first certain drop decides, then the first doubt."""
+def _walk(audience: str, steps: Iterable[Step], walker: Walker, bridge: str, where: str) -> Answer:
+    """Walk the path of a connection; the first certain drop decides, then the first doubt, else ``where``."""
     doubtful: Answer | None = None
-    for step in path(audience, one, around):
+    for step in steps:
         for base in walker.base_chains(step.hook, step.before.version):
             facts = step.before if base.priority <= _TRANSLATES_AT else step.after
             if facts.reply and base.kind == "nat":
@@ -151,12 +172,18 @@ def _walk(audience: str, one: Publication, walker: Walker, around: Surroundings)
             outcomes = [end for end in walker.outcomes(base, facts) if _counts(step.hook, end)]
             found = _judge(audience, step.hook, outcomes, facts)
             if found.answer == BLOCKED:
-                return found
+                return replace(found, remedy=_remedy(step.hook, base, bridge))
             if found.answer != REACHABLE and (doubtful is None or doubtful.answer == DEPENDS != found.answer):
                 doubtful = found
-    relayed = is_relayed(one, relay_loopback=around.relay_loopback and audience == LOOPBACK)
-    where = f"{_OWN}, chain publish" if not relayed else "the relay"
     return doubtful or Answer(audience, REACHABLE, where, "")
+
+
+def _remedy(hook: str, base: ChainFacts, bridge: str) -> str:
+    """Return the command that lets a bridge's packets, there and back, through a chain of others at forward."""
+    if hook != "forward" or not bridge:
+        return ""
+    rule = f"insert rule {base.family} {base.table} {base.name}"
+    return f"nft '{rule} oifname {bridge} accept; {rule} iifname {bridge} accept'"
 
 
 def _counts(hook: str, end: Outcome) -> bool:
@@ -217,7 +244,7 @@ class _Journey:
     def __init__(self, audience: str, one: Publication, around: Surroundings) -> None:
         version = 6 if ":" in one.host_ip else 4
         self._bridge = around.bridge or None
-        self._way_in = (around.uplink or None) if audience == OUTSIDE else self._bridge
+        self._way_in = (around.uplink if audience == OUTSIDE else around.client_bridge or around.bridge) or None
         self._local = audience in (HOST, LOOPBACK)
         given = one.host_ip if one.host_ip not in (ANY4, ANY6) else around.host
         host = _packed({4: "127.0.0.1", 6: "::1"}[version] if audience == LOOPBACK else given, version)
@@ -225,9 +252,9 @@ class _Journey:
         protocol = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}.get(one.protocol, _SCTP)
         client = host if self._local else b""
         asked = Facts(
-            protocol, version, source=client, target=host, source_port=_CLIENT_PORT, target_port=one.host_port
+            protocol, version, source=client, target=host, source_port=_CLIENT_PORT, target_port=one.host_port or None
         )
-        self._asked = replace(asked, target_port=one.host_port, target_type=nftexpr.FIB_LOCAL)
+        self._asked = replace(asked, target_type=nftexpr.FIB_LOCAL)
         self._translated = replace(asked, target=target, target_port=one.container_port, status=nftexpr.STATUS_DNAT)
         answer = replace(asked, state=nftexpr.STATE_ESTABLISHED, reply=True, target=client, target_port=_CLIENT_PORT)
         self._answered = replace(answer, source=host, source_port=one.host_port, source_type=nftexpr.FIB_LOCAL)
@@ -251,6 +278,23 @@ class _Journey:
         yield _plain("prerouting", replace(back, target=b""))
         yield _plain("input", back)
 
+    def straight(self) -> Iterator[Step]:
+        """From the host to the container's own address, which is the publication's; back."""
+        asked = replace(self._asked, source=b"", target_type=nftexpr.FIB_UNICAST, source_type=nftexpr.FIB_LOCAL)
+        answer = replace(self._answered, target=b"", source_type=nftexpr.FIB_UNICAST, target_type=nftexpr.FIB_LOCAL)
+        yield _plain("output", replace(asked, oifname=self._bridge))
+        yield _plain("postrouting", replace(asked, oifname=self._bridge))
+        yield _plain("prerouting", replace(answer, iifname=self._bridge))
+        yield _plain("input", replace(answer, iifname=self._bridge))
+
+    def bridged(self) -> Iterator[Step]:
+        """From a container to another one's own address by a bridge that shows frames to rules; back."""
+        asked = replace(self._asked, target_type=nftexpr.FIB_UNICAST)
+        for one in (asked, replace(self._answered, source_type=nftexpr.FIB_UNICAST)):
+            yield _plain("prerouting", replace(one, iifname=self._bridge))
+            yield _plain("forward", replace(one, iifname=self._bridge, oifname=self._bridge))
+            yield _plain("postrouting", replace(one, oifname=self._bridge))
+
     def relayed(self) -> Iterator[Step]:
         """To the relay, a server of the host, and back. What it asks the container is walked by nobody."""
         into = "lo" if self._local else self._way_in
@@ -272,7 +316,7 @@ def _packed(address: str, version: int) -> bytes:
 
 def lines(one: Publication, answers: Iterable[Answer]) -> list[str]:
     """Return an explanation for a person, a line for each audience."""
-    head = f"{_address(one.host_ip)}:{one.host_port}/{one.protocol} -> {one.container_port}"
+    head = f"{joined(one.host_ip, one.host_port)}/{one.protocol} -> {one.container_port}"
     rows = [
         f"  {each.audience:<10} {each.answer:<9} {each.rule}{': ' if each.why else ''}{each.why}" for each in answers
     ]

@@ -57,7 +57,21 @@ class Outcome:
         where = (
             f"table {self.chain.family} {self.chain.table}, chain {self.rule.chain if self.rule else self.chain.name}"
         )
-        return f"{where}, handle {self.rule.handle}" if self.rule else f"{where}, policy"
+        said = f"handle {self.rule.handle}" if self.rule else "policy"
+        if self.rule and self.rule.comment:
+            said += f" “{self.rule.comment}”"
+        owner = _owner(self.chain, self.rule.chain if self.rule else "")
+        return f"{where}, {said} ({owner})" if owner else f"{where}, {said}"
+
+
+def _owner(base: ChainFacts, chain: str) -> str:
+    """Return the program that a chain is known to belong to; "" where its name doesn't tell."""
+    if base.table == "firewalld":
+        return "firewalld"
+    for prefix, name in (("ufw", "ufw"), ("DOCKER", "Docker"), ("KUBE", "Kubernetes"), ("LIBVIRT", "libvirt")):
+        if chain.startswith(prefix):
+            return name
+    return "iptables" if base.family in ("ip", "ip6") and base.name.isupper() else ""
 
 
 class Walker:

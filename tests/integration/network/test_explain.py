@@ -283,7 +283,9 @@ def test_run_warns_where_others_drop(town: Town) -> None:
         answers = list(told(town).values())
     assert warning(WEB, answers) == (
         "port 0.0.0.0:8080/tcp is published, but nobody outside reaches it: "
-        "table inet filter, chain forward, policy drops it (forward)"
+        "table inet filter, chain forward, policy drops it (forward); to let it in: nft "
+        "'insert rule inet filter forward oifname sampan0 accept; "
+        "insert rule inet filter forward iifname sampan0 accept'"
     )
     assert lines(WEB, answers)[0] == "0.0.0.0:8080/tcp -> 80"
     assert warning(WEB, list(told(town).values())) == ""
