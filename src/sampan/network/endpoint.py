@@ -44,6 +44,7 @@ from sampan.network.model import (
     OPTION_MTU,
     Endpoint,
     Network,
+    Publication,
 )
 from sampan.network.ruleset import enabled
 
@@ -91,6 +92,14 @@ def choose_default(places: Iterable[Place]) -> tuple[Place | None, Place | None]
     ipv4 = (place for place in able if _way(*place, "0.0.0.0/0"))
     ipv6 = (place for place in able if _way(*place, "::/0"))
     return next(ipv4, None), next(ipv6, None)
+
+
+def targeted(places: Sequence[Place], ports: Iterable[Publication]) -> tuple[Publication, ...]:
+    """Return the publications with a sandbox's addresses, those with the default routes."""
+    ipv4, ipv6 = choose_default(places)
+    to4 = ipv4[1].ipv4.partition("/")[0] if ipv4 and ipv4[0].driver == "bridge" else ""
+    to6 = ipv6[1].ipv6.partition("/")[0] if ipv6 and ipv6[0].driver == "bridge" else ""
+    return tuple(replace(one, target_ipv4=to4, target_ipv6=to6) for one in ports)
 
 
 def plug(

@@ -133,6 +133,14 @@ def explain_direct(
     return _legacy(_walk(audience, steps, walker, around.bridge, f"{_OWN}, chain forward"), legacy)
 
 
+def explain_host(
+    audience: str, one: Publication, walker: Walker, legacy: Sequence[str], around: Surroundings
+) -> Answer:
+    """Tell whether a server of the host's own network is reached at its port: nothing of ours stands in the way."""
+    steps = _Journey(audience, one, around).relayed()
+    return _legacy(_walk(audience, steps, walker, "", "the host's own network"), legacy)
+
+
 def _legacy(found: Answer, legacy: Sequence[str]) -> Answer:
     if found.answer == REACHABLE and legacy:
         why = f"legacy iptables has tables that can't be read here ({', '.join(legacy)}); see iptables-legacy-save"

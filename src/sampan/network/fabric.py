@@ -29,7 +29,7 @@ from sampan.network.dns import sockets as dns_sockets
 from sampan.network.dns.forward import Exits, Forwarder
 from sampan.network.dns.server import Resolver
 from sampan.network.dns.sockets import Sockets
-from sampan.network.endpoint import Place, choose_default
+from sampan.network.endpoint import Place, choose_default, targeted
 from sampan.network.errors import AddressInUse, NetworkError, NoSuchNetwork
 from sampan.network.firewall import bridges_show_ipv6
 from sampan.network.host import Contents, Host
@@ -385,10 +385,7 @@ class Fabric:
 
     def _targeted(self, sandbox: Sandbox, ports: Iterable[Publication]) -> tuple[Publication, ...]:
         """Return the publications with the sandbox's addresses, those with the default routes."""
-        ipv4, ipv6 = choose_default(self.places(sandbox))
-        to4 = ipv4[1].ipv4.partition("/")[0] if ipv4 and ipv4[0].driver == "bridge" else ""
-        to6 = ipv6[1].ipv6.partition("/")[0] if ipv6 and ipv6[0].driver == "bridge" else ""
-        return tuple(replace(one, target_ipv4=to4, target_ipv6=to6) for one in ports)
+        return targeted(self.places(sandbox), ports)
 
     async def plug(self, sandbox: Sandbox, netns: int, resolution: Resolution | None) -> dict[str, int]:
         """Set a sandbox's namespace up; return what its monitor must keep, descriptors that stay ours.
