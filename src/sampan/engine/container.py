@@ -56,6 +56,7 @@ class Run:
     ended: asyncio.Future[int]  # the exit code, once the exit is recorded
     asked: str = ""  # who asked for the end, for the reason
     unanswered: str = ""  # what was tried in vain, for the reason
+    warnings: list[str] = field(default_factory=list)  # what is to be said of its published ports
     restarting: bool = False  # the end is half of a restart: --rm does not apply
 
 

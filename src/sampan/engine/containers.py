@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sampan.api import schema
-from sampan.engine import create, inspection, listing, logs, places, removal, top
+from sampan.engine import create, inspection, listing, logs, places, reach, removal, top
 from sampan.engine.attach import AttachPlan, parse_detach_keys
 from sampan.engine.catalog import check_name
 from sampan.engine.errors import BadParameter, Conflict, EngineError, Internal, NotFound, NotRunning
@@ -40,9 +40,11 @@ class Containers:
         """Make a container."""
         return await self._core.run(create.create(self._core, name, body, platform))
 
-    async def start(self, ref: str, *, detach_keys: str | None = None, by: Actor) -> None:
-        """Run a container. Raises NotModified: it runs."""
-        await self._core.run(self.lifecycle.start(self._core.catalog.get(ref)))
+    async def start(self, ref: str, *, detach_keys: str | None = None, by: Actor) -> builtins.list[str]:
+        """Run a container; return what is to be warned of. Raises NotModified: it runs."""
+        container = self._core.catalog.get(ref)
+        await self._core.run(self.lifecycle.start(container))
+        return container.run.warnings if container.run is not None else []
 
     async def stop(self, ref: str, *, timeout: int | None, signal: str | None, by: Actor) -> None:
         """Stop a container; ``timeout`` in seconds, negative: no SIGKILL.
@@ -214,6 +216,10 @@ class Containers:
             for one, row in zip(found, rows, strict=True):
                 row.size_rw, row.size_root_fs = await self._size(one)
         return rows
+
+    async def explain_ports(self, ref: str) -> builtins.list[schema.PortVerdict]:
+        """Return who reaches each port of a container, and which rule decides it. Raises NotRunning."""
+        return await reach.explain(self._core, self._core.catalog.get(ref))
 
     async def inspect(self, ref: str, *, size: bool = False) -> schema.ContainerInspect:
         """Return everything about a container."""

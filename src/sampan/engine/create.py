@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from sampan.api import schema
-from sampan.engine import merge, names, places, text, validate
+from sampan.engine import merge, names, places, reach, text, validate
 from sampan.engine.catalog import check_name
 from sampan.engine.container import SHORT, Container, State, Stored
 from sampan.engine.errors import BadParameter
@@ -51,6 +51,7 @@ async def create(
         core.making.pop(container_id, None)
     core.catalog.add(container)
     core.container_event(container, "create")
+    warnings += await reach.foreseen(core, container)
     return schema.ContainerCreated(id=container_id, warnings=warnings)
 
 

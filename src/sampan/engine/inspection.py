@@ -80,6 +80,7 @@ def state(container: Container) -> schema.ContainerState:
         started_at=rfc3339(kept.started),
         finished_at=rfc3339(kept.finished),
         reason=kept.reason,
+        warnings=container.run.warnings or None if container.run is not None else None,
     )
 
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from sampan.api import schema
-from sampan.engine import launching, plugging, reason, signals
+from sampan.engine import launching, plugging, reach, reason, signals
 from sampan.engine.container import Container, Run, State, encode
 from sampan.engine.errors import (
     INIT_FAILED,
@@ -92,6 +92,7 @@ class Lifecycle:
         with _Closing(attachments):
             network = await plugging.prepare(core, container)
             launch = await self._prepare(container, attachments, network)
+            looking = core.spawn(reach.warnings(core, container, network.sandbox))
             began = State(status="running", started=time.time_ns(), finished=container.state.finished)
             written = core.rows.set_state(container.id, encode(began), core.host.boot_id)
             try:
@@ -103,7 +104,8 @@ class Lifecycle:
                 raise
         began.started = monitor.started_at_ns or began.started
         container.state = began
-        self.watch(container, monitor)
+        run = self.watch(container, monitor)
+        run.warnings = await looking
         if not await core.recorded(written, f"the start of container {container.short_id}"):
             with contextlib.suppress(MonitorGone):
                 await monitor.signal(signal.SIGKILL)
@@ -143,11 +145,11 @@ class Lifecycle:
             container.removing = True
             await self._remove(container)
 
-    def watch(self, container: Container, monitor: Monitor) -> None:
+    def watch(self, container: Container, monitor: Monitor) -> Run:
         """Follow a run to its end."""
-        loop = asyncio.get_running_loop()
-        container.run = Run(monitor, loop.create_future())
-        self._core.watch(self._see_through(container, container.run), f"following container {container.short_id}")
+        run = container.run = Run(monitor, asyncio.get_running_loop().create_future())
+        self._core.watch(self._see_through(container, run), f"following container {container.short_id}")
+        return run
 
     # Exit
 

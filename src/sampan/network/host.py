@@ -14,10 +14,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from errno import ENOENT
 from ipaddress import ip_address
+from typing import Final
 
 from sampan.linux import conntrack
 from sampan.linux.netlink import NETLINK_NETFILTER, NetlinkError, Socket
@@ -33,6 +35,9 @@ from sampan.network.model import Endpoint, Network, Publication
 from sampan.network.ruleset import Desired, Detour, Link
 
 log = logging.getLogger(__name__)
+
+_KERNEL_S: Final = 0.5  # the kernel takes some ten milliseconds
+_POLL_S: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,9 +283,19 @@ def forget_flows(netfilter: Socket, endpoints: Iterable[Endpoint]) -> None:
 
 
 def reap(ends: Sequence[Endpoint], published: Sequence[Endpoint]) -> None:
-    """Delete the host ends of endpoints, which waits for RCU, 20 ms; forget the flows of published ones, as long."""
+    """See that the host ends of endpoints are gone; forget the flows of published ones, a walk of 20 ms.
+
+    The kernel deletes them with the namespace, soon after its last process. To do it here would hold the lock that
+    every change of links needs (RTNL) for another 20 ms; it is done for those that outlast `_KERNEL_S`.
+    """
     with Rtnetlink() as links:
-        endpoint.unplug(links, ends)
+        deadline = time.monotonic() + _KERNEL_S
+        left = list(ends)
+        while left and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+            left = [one for one in left if links.link(one.host_link) is not None]
+        if left:
+            endpoint.unplug(links, left)
     if published:
         netfilter = Socket(NETLINK_NETFILTER)
         try:

@@ -42,7 +42,8 @@ from sampan.network.rulewalk import Walker
 
 Port = tuple[int, str]  # 80, "tcp"
 
-WORDS: Final = {REACHABLE: "yes", BLOCKED: "no", DEPENDS: "only some", UNKNOWN: "can't tell"}
+NO: Final = "no"
+WORDS: Final = {REACHABLE: "yes", BLOCKED: NO, DEPENDS: "only some", UNKNOWN: "can't tell"}
 _SOMEWHERE: Final = {4: "1.1.1.1", 6: "2606:4700:4700::1111"}  # only a default route leads there; nothing is sent
 _OWN: Final = "table inet sampan, chain"
 _SHOWS: Final = {4: "iptables", 6: "ip6tables"}
@@ -148,7 +149,7 @@ def verdicts(ports: Ports, networks: Iterable[Network], seen: Survey, links: Ite
         for one in ports.published:
             if (one.container_port, one.protocol) == port:
                 found += _merged(teller.of_publication(one))
-        found += _merged(teller.of_port(*port))
+        found += teller.of_port(*port)
     return found
 
 

@@ -30,9 +30,9 @@ from sampan.runtime.records import Record
 from sampan.runtime.unborn import STANDARD
 from sampan.runtime.wire import Message
 
-ADOPT_WAIT_S: Final = 10.0  # a monitor that has its lock listens within milliseconds
 log = logging.getLogger(__name__)
 
+ADOPT_WAIT_S: Final = 10.0  # a monitor that has its lock listens within milliseconds
 EXEC_WAIT_S: Final = 60.0  # for a program to be exec'd in a container
 ANSWER_WAIT_S: Final = 10.0  # a monitor answers within a millisecond, unless somebody has stopped it
 TAKE_WAIT_S: Final = 20.0  # for a monitor to be forked and to read what it is to do; milliseconds on an idle machine
@@ -163,10 +163,8 @@ def _gone(why: str, *, started: bool) -> Record:
 
 def exit_of(record: Record) -> Exit:
     """Return the exit that a record tells of."""
-    return Exit(
-        record["code"], record["signal"], record["oom"], record["started"], record["step"], record["error"],
-        record["finished_ns"], record.get("kept", True),
-    )  # fmt: skip
+    said = (record[name] for name in ("code", "signal", "oom", "started", "step", "error", "finished_ns"))
+    return Exit(*said, kept=record.get("kept", True))
 
 
 @dataclass(slots=True)

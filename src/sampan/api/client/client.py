@@ -257,9 +257,12 @@ class Client:
         """`inspect_container` as the daemon's own bytes."""
         return self.read(self.request("GET", f"/containers/{_ref(ref)}/json", [("size", "1")] if size else []))
 
-    def start_container(self, ref: str) -> None:
-        """POST /containers/{ref}/start; nothing happens when it runs already."""
-        self.call("POST", f"/containers/{_ref(ref)}/start")
+    def start_container(self, ref: str) -> list[str]:
+        """POST /containers/{ref}/start; nothing happens when it runs already. Returns a sampand's warnings."""
+        response = self.request("POST", f"/containers/{_ref(ref)}/start")
+        self.read(response)
+        warnings: list[str] = json.loads(response.headers.get("sampan-warnings") or "[]")
+        return warnings
 
     def stop_container(self, ref: str, *, timeout: int | None = None, signal: str = "") -> None:
         """POST /containers/{ref}/stop: `signal`, then SIGKILL after `timeout` seconds (-1: never)."""

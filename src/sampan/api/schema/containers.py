@@ -103,6 +103,8 @@ class ContainerState(Struct):
     health: Health | None = None
     reason: str = shown("")
     """Sampan's own: one sentence that says why the last run ended."""
+    warnings: list[str] | None = None
+    """Sampan's own: what is to be said of its published ports, such as that a rule of the host drops what comes."""
 
 
 class GraphDriver(Struct):

@@ -36,7 +36,7 @@ class App:
                 *images.routes(engine),
                 *networks.routes(engine.networks),
                 *own.routes(stop),
-                *_later(engine),
+                *own.explaining(engine.containers.explain_ports),
             )
         )
 
@@ -52,13 +52,6 @@ class App:
             raise
         except Exception as error:  # noqa: BLE001 (whatever a handler raises, the client gets an answer)
             return error_response(error, f"{request.method} {request.path}")
-
-
-def _later(engine: Engine) -> tuple[Route, ...]:
-    """The routes of what an engine may or may not have yet."""
-    if hasattr(engine.containers, "explain_ports"):
-        return own.explaining(engine.containers.explain_ports)
-    return ()
 
 
 def error_response(error: Exception, what: str) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from sampan.api.server.websocket import WebSocketTaken, handshake
 if TYPE_CHECKING:
     from sampan.api.server.facade import Containers, Engine
 
+WARNINGS: Final = "Sampan-Warnings"  # of a start, whose answer has no body: texts as JSON
 _WAIT_CONDITIONS: Final = ("not-running", "next-exit", "removed")
 _CONDITIONS_SINCE: Final = (1, 30)
 _STOP_SIGNAL_SINCE: Final = (1, 42)
@@ -77,10 +79,10 @@ class _ContainersApi:
         return json_response(await self._containers.top(request.name, request.query.text("ps_args")))
 
     async def start(self, request: Request) -> Answer:
-        await self._containers.start(
+        warnings = await self._containers.start(
             request.name, detach_keys=request.query.text("detachKeys") or None, by=request.actor()
         )
-        return Response(204)
+        return Response(204, headers=((WARNINGS, json.dumps(list(warnings))),) if warnings else ())
 
     async def stop(self, request: Request) -> Answer:
         await self._containers.stop(

@@ -26,15 +26,21 @@ def _start_all(session: Session, containers: list[str]) -> int:
     failed = []
     for container in containers:
         try:
-            session.client.start_container(container)
+            warnings = session.client.start_container(container)
         except ClientError as error:
             session.error_line(str(error))
             failed.append(container)
             continue
+        _warn(session, warnings)
         session.line(container)
     if failed:
         raise CommandError(f"Error: failed to start containers: {', '.join(failed)}")
     return 0
+
+
+def _warn(session: Session, warnings: list[str]) -> None:
+    for warning in warnings:
+        session.error_line(f"WARNING: {warning}")
 
 
 def _start_attached(session: Session, arguments: Arguments) -> int:
@@ -50,7 +56,7 @@ def _start_attached(session: Session, arguments: Arguments) -> int:
     carrier = attach(session, container, tty=tty, stdin=stdin, stdout=True, stderr=True, detach_keys=keys)
     waiting = session.client.wait_container(container, "removed" if removed else "next-exit")
     try:
-        session.client.start_container(container)
+        _warn(session, session.client.start_container(container))
     except ClientError:
         carrier.abandon()
         if removed:
