@@ -164,7 +164,7 @@ def _gone(why: str, *, started: bool) -> Record:
 def exit_of(record: Record) -> Exit:
     """Return the exit that a record tells of."""
     said = (record[name] for name in ("code", "signal", "oom", "started", "step", "error", "finished_ns"))
-    return Exit(*said, kept=record.get("kept", True))
+    return Exit(*said, record.get("kept", True))
 
 
 @dataclass(slots=True)

@@ -224,6 +224,7 @@ class Monitor:
         """Tell the exit, then clean up, then stay until every client has what is its."""
         record["oom"] = self._group.oom_kills() > 0
         self._kill_group()
+        self._drop(list(self._kept))  # before the exit is told: its ports may be somebody's next
         self._attach_clients()  # where the program never had streams
         self._streams.idle = self._loop.stop
         self._streams.finish()
@@ -237,7 +238,6 @@ class Monitor:
         self._channels.tell({"event": "exit", **record})
         with contextlib.suppress(OSError):  # sampand tries again when it takes the record
             self._group.remove()
-        self._drop(list(self._kept))
         os.close(self._lock)  # nothing is left to watch over; a next start need not wait for slow clients of this one
         os.close(self._root)
         if self._snapshot >= 0:
