@@ -27,7 +27,7 @@ from sampan.runtime.channels import short_path
 from sampan.runtime.keeper import ATTACHED, HELD, Head
 from sampan.runtime.payload import GO
 from sampan.runtime.records import Record
-from sampan.runtime.unborn import STANDARD
+from sampan.runtime.unborn import is_standard
 from sampan.runtime.wire import Message
 
 log = logging.getLogger(__name__)
@@ -163,8 +163,10 @@ def _gone(why: str, *, started: bool) -> Record:
 
 def exit_of(record: Record) -> Exit:
     """Return the exit that a record tells of."""
-    said = (record[name] for name in ("code", "signal", "oom", "started", "step", "error", "finished_ns"))
-    return Exit(*said, record.get("kept", True))
+    return Exit(
+        record["code"], record["signal"], record["oom"], record["started"], record["step"], record["error"],
+        record["finished_ns"], record.get("kept", True),
+    )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -380,7 +382,7 @@ class Monitor:
             len(own),
             len(shared),
             (ATTACHED if "attach" in order.request else 0) | (HELD if order.request["hold"] else 0),
-            standard=_is_standard(order.request["namespaces"]),
+            standard=is_standard(order.request["namespaces"]),
         )
         descriptors = own | shared | order.given
         message = head.encode() + msgspec.json.encode(order.request | {"fds": list(descriptors)})
@@ -563,12 +565,6 @@ class Monitor:
     def _tell(self, message: Message) -> None:
         with contextlib.suppress(OSError):  # a monitor that is gone needs to hear nothing
             wire.send(self._channel, message)
-
-
-def _is_standard(namespaces: list[dict[str, str]]) -> bool:
-    """Tell whether an init that waits has just these namespaces."""
-    kinds = {entry["type"] for entry in namespaces} - {"cgroup"}
-    return kinds == STANDARD and not any(entry.get("path") for entry in namespaces)
 
 
 def client_descriptors(attachment: Attachment, stack: contextlib.ExitStack) -> dict[str, int]:

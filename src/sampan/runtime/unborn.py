@@ -21,6 +21,12 @@ STANDARD: Final = frozenset({"pid", "mount", "network", "ipc", "uts"})
 _OWN_PID_NAMESPACE: Final = "/proc/self/ns/pid"
 
 
+def is_standard(namespaces: list[dict[str, str]]) -> bool:
+    """Tell whether an init that waits has just the namespaces of a bundle's ``linux.namespaces``."""
+    kinds = {entry["type"] for entry in namespaces} - {"cgroup"}
+    return kinds == STANDARD and not any(entry.get("path") for entry in namespaces)
+
+
 class Unborn:
     """The monitor's hold on such an init.
 
