@@ -17,7 +17,8 @@ What is set, and why:
 * ``route_localnet``, for ports published on 127.0.0.1 (the firewall guards it), not on internal networks;
 * a local route to ::1 by the bridge, for ports published on ::1, not on internal networks: the way back is found only
   with it. Each bridge's has a metric of its own, or they would be one route with several ways;
-* ``proxy_arp_pvlan`` where inter-container traffic is off: the ports are isolated, the bridge answers for linked ones;
+* ``proxy_arp_pvlan`` where inter-container traffic is off: the ports are isolated, the bridge answers for linked ones,
+  at once (``proxy_delay``: the kernel takes up to 0.8 s to think about it);
 * IPv4 forwarding on the bridge and the uplinks, never on all links; off on an internal network's bridge;
 * IPv6: off on the bridge of a network without. With, no router advertisements are listened to; no address is looked
   for before it is used, which would keep what comes from outside waiting two seconds; and forwarding is on:
@@ -227,6 +228,7 @@ def _settings(network: Network, name: str) -> list[str]:
     wanted = {f"ipv4/conf/{name}/forwarding": routed, f"ipv4/conf/{name}/route_localnet": routed}
     if not enabled(network.options, OPTION_ICC):
         wanted[f"ipv4/conf/{name}/proxy_arp_pvlan"] = "1"
+        wanted[f"ipv4/neigh/{name}/proxy_delay"] = "0"
     if sysctl.exists(f"ipv6/conf/{name}"):
         wanted[f"ipv6/conf/{name}/disable_ipv6"] = "0" if network.ipv6 else "1"
         if network.ipv6:

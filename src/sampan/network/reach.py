@@ -37,7 +37,7 @@ from sampan.network.explain import (
 )
 from sampan.network.model import OPTION_HOST_BINDING, OPTION_ICC, Endpoint, Network, Publication
 from sampan.network.ports import Binding
-from sampan.network.ruleset import ANY4, ANY6, Link, bare, enabled, of_network
+from sampan.network.ruleset import ANY4, ANY6, Link, bare, enabled, is_relayed, of_network
 from sampan.network.rulewalk import Walker
 
 Port = tuple[int, str]  # 80, "tcp"
@@ -231,7 +231,8 @@ class _Teller:
             rows.append((f"this machine by {given}", self.published(HOST, one)))
         rows.append((f"this machine by {loopback}", self.published(LOOPBACK, one)))
         rows += [(f"containers of {net.name}", self._from(net, one)) for net in self._networks if _speaks(net, version)]
-        rows.append(("itself", self._from_itself(one)))
+        if any(_speaks(net, version) for net, _ in self._ports.places):
+            rows.append(("itself", self._from_itself(one)))
         for who, answer in rows:
             yield _verdict(one.container_port, one.protocol, joined(one.host_ip, one.host_port), who, answer)
 
@@ -240,14 +241,17 @@ class _Teller:
         if network.internal:
             return Answer(CONTAINERS, BLOCKED, f"{_OWN} forward", f"network {network.name} is internal")
         quiet = not enabled(network.options, OPTION_ICC) and network == self._network_of(one)
-        if quiet and self._seen.shows[_version(one.host_ip)]:
+        if quiet and self._seen.shows[_version(one.host_ip)] and not self._is_relayed(one):
             why = "its ports are isolated, and br_netfilter has translated frames bridged"
             return Answer(CONTAINERS, BLOCKED, f"bridge {network.bridge}", why)
         return self.published(CONTAINERS, one, network.bridge)
 
     def _from_itself(self, one: Publication) -> Answer:
         network = self._network_of(one)
-        return self.published(CONTAINERS, one, network.bridge if network else "")
+        return self._from(network, one) if network else self.published(CONTAINERS, one)
+
+    def _is_relayed(self, one: Publication) -> bool:
+        return is_relayed(one, relay_loopback=self._seen.shows[6])
 
     # Direct
 
