@@ -31,7 +31,7 @@ async def explain(core: Core, container: Container) -> list[schema.PortVerdict]:
     exposed = [places.parse_port(port) for port in container.stored.config.exposed_ports or {}]
     mode = container.stored.host.network_mode
     owner = places.shared_with(core.catalog, mode) if mode.startswith(places.SHARED) else container
-    seen = await core.thread(reach.survey)
+    seen = await core.fabric.survey()
     if owner.stored.host.network_mode == "host":
         return [_row(one) for one in reach.of_host_network(exposed, seen)]
     sandbox = core.fabric.sandbox(owner.id)
@@ -78,7 +78,7 @@ async def warnings(core: Core, container: Container, sandbox: Sandbox | None) ->
 async def _warnings(core: Core, ports: reach.Ports) -> list[str]:
     networks = list(core.fabric.networks.values())
     try:
-        return await core.thread(lambda: reach.warnings(ports, networks, reach.survey()))
+        return reach.warnings(ports, networks, await core.fabric.survey())
     except (OSError, ValueError) as error:
         log.warning("it can't be told who reaches the ports that are published: %s", error)
         return []

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from sampan.linux.netwatch import TABLES, Notices
-from sampan.network import host, pools, ruleset
+from sampan.network import host, pools, reach, ruleset
 from sampan.network.dns import sockets as dns_sockets
 from sampan.network.dns.forward import Exits, Forwarder
 from sampan.network.dns.server import Resolver
@@ -44,6 +44,7 @@ from sampan.network.model import (
 from sampan.network.names import Names
 from sampan.network.pools import DEFAULT_RANGES, Range, Surroundings
 from sampan.network.ports import Binding, Owner, Ports, Reserved
+from sampan.network.reach import Survey
 from sampan.network.relay import Relays
 from sampan.network.resolvconf import Resolution
 from sampan.network.rows import NetworkRows, SandboxRow
@@ -237,6 +238,12 @@ class Fabric:
         if wanted != self._allowed:
             add, remove, self._allowed = sorted(wanted - self._allowed), sorted(self._allowed - wanted), wanted
             await self._run(lambda kernel: kernel.link(add, remove))
+
+    async def survey(self) -> Survey:
+        """Look at what else decides who reaches a port. Raises NetlinkError."""
+        if self._host is None:
+            return await asyncio.to_thread(reach.survey)
+        return await self._run(lambda made: made.survey())
 
     # Networks
 
