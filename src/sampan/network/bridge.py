@@ -159,7 +159,7 @@ def ensure(host: Rtnetlink, network: Network, guard: Guard = _unguarded) -> Brid
         host.apply([_making(network, mtu)], f"network {network.name}")
         changed.append(f"made {network.bridge}")
         link = _found(host, network.bridge)
-        host.apply([set_link(link.index, alias=alias_of(network))], f"network {network.name}: {link.name}")
+        host.apply(_settling(network, link.index, mtu), f"network {network.name}: {link.name}")
         link = replace(link, alias=alias_of(network))
     elif link.kind != "bridge":
         raise NotABridge(link.name)
@@ -204,6 +204,15 @@ def _making(network: Network, mtu: int) -> Message:
     gateway = next((pool.gateway for pool in network.ipv4 if pool.gateway), "")
     mac = mac_from_ipv4(gateway) if gateway else "02:42:" + bytes.fromhex(network.id[:8]).hex(":")
     return new_bridge(network.bridge, mtu=mtu, mac=mac)
+
+
+def _settling(network: Network, index: int, mtu: int) -> list[Message]:
+    """Return the messages that mark a bridge as ours and make its MTU its own.
+
+    An MTU that it was made with follows its ports, up to 1,500 when the last one goes; one that was changed stays.
+    """
+    change = [set_link(index, mtu=DEFAULT_MTU), set_link(index, mtu=mtu)] if mtu != DEFAULT_MTU else []
+    return [*change, set_link(index, alias=alias_of(network))]
 
 
 def _repairs(network: Network, link: Link, mtu: int, there: Iterable[Address]) -> list[Message]:

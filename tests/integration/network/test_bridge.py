@@ -110,6 +110,13 @@ def test_the_mtu_follows_the_uplink() -> None:
         assert bridge.ensure(host, given).mtu == seen(lab, given.bridge)["mtu"] == 9000
 
 
+def test_the_mtu_stays_when_the_last_port_goes(lab: Netlab, host: Rtnetlink) -> None:
+    lab.host.batch("link set eth0 mtu 1400")
+    bridge.ensure(host, PLAIN)
+    lab.host.batch(f"link add port mtu 1400 master {PLAIN.bridge} type veth peer other", "link del port")
+    assert seen(lab, PLAIN.bridge)["mtu"] == 1400
+
+
 UPLINKS = [
     ([], 1500),
     (["route change default via 192.0.2.1 mtu 1350"], 1350),
