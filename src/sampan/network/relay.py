@@ -91,7 +91,10 @@ class _Tasks:
 class _TcpRelay:
     def __init__(self, listener: socket.socket, target: Target) -> None:
         self._listener, self.target, self._tasks = listener, target, _Tasks()
+        # What its predecessors' connections left (TIME_WAIT) lets SO_REUSEADDR pass; see `ports`.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.listen(_BACKLOG)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         self._tasks.start(self._accept())
 
     async def stop(self) -> None:
@@ -113,6 +116,8 @@ class _TcpRelay:
                 elif error.errno in (errno.EBADF, errno.EINVAL):
                     return
                 continue
+            # its remains (TIME_WAIT) don't keep the port from the next container
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._tasks.start(self._serve(client))
 
     async def _serve(self, client: socket.socket) -> None:
