@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sampan.api import schema
-from sampan.engine import merge, spec, text
+from sampan.engine import merge, plugging, spec, text
 from sampan.engine.attach import frame, parse_detach_keys
 from sampan.engine.create import new_id
 from sampan.engine.errors import NOT_A_DIRECTORY, BadParameter, Conflict, EngineError, Internal, NoSuchExec, NotRunning
@@ -271,9 +271,8 @@ class Execs:
 def process(container: Container, body: schema.ExecCreate, core: Core) -> dict[str, Any]:
     """Return a session's ``process``: the container's, with what the session changes."""
     result = spec.process(container.stored, core.host)
-    config = container.stored.config
-    defaults = [f"PATH={spec.PATH}", f"HOSTNAME={config.hostname}", *(["TERM=xterm"] if body.tty else [])]
-    environment = merge.override_environment(defaults, config.env or [])
+    linked = [entry for one in plugging.linked(core, container) for entry in one.environment(container.name)]
+    environment = spec.environment(container.stored.config, linked, tty=body.tty)
     result["args"] = list(body.cmd)
     result["env"] = merge.override_environment(environment, body.env)
     result["terminal"] = body.tty

@@ -44,7 +44,7 @@ def prepare(core: Core, container: Container, attachments: list[Attachment], net
     document = spec.build(container, files, core.host, core.settings.cgroup_parent)
     if network.namespace:
         spec.join_network(document, network.namespace)
-    document["process"]["env"] += network.environment
+    document["process"]["env"] = spec.environment(stored.config, network.environment)
     if network.shared is None:
         core.directories.write(container.id, network.files(container))
     size = stored.host.console_size

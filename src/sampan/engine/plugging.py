@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sampan.engine.core import Core
     from sampan.network.fabric import Sandbox
     from sampan.network.files import Entry
+    from sampan.network.model import Endpoint
     from sampan.network.resolvconf import Resolution
 
 
@@ -73,7 +74,9 @@ async def prepare(core: Core, container: Container) -> Connection:
     """
     mode = container.stored.host.network_mode
     if mode.startswith(places.SHARED):
-        return Connection(shared=places.shared_with(core.catalog, mode))
+        owner = places.shared_with(core.catalog, mode)
+        await _take_names(core, container, owner)
+        return Connection(shared=owner)
     if not places.has_own_network(mode):
         return Connection()
     found = Connection()
@@ -92,40 +95,70 @@ async def prepare(core: Core, container: Container) -> Connection:
     return found
 
 
-def _link(core: Core, container: Container, found: Connection) -> None:
-    """Add the hosts and the environment of links on the default bridge. Raises Conflict: the other does not run."""
-    if container.stored.host.network_mode != DEFAULT_NETWORK:
-        return
+async def _take_names(core: Core, container: Container, owner: Container) -> None:
+    """Give a container the host name of the one whose network it shares, and record it."""
+    own, theirs = container.stored.config, owner.stored.config
+    if (own.hostname, own.domainname) != (theirs.hostname, theirs.domainname):
+        own.hostname, own.domainname = theirs.hostname, theirs.domainname
+        await core.durable(core.rows.set_config(container.id, container.row("").config))
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A container that another is linked to on the default bridge; ``endpoint`` None: it isn't there now."""
+
+    other: Container
+    alias: str
+    endpoint: Endpoint | None
+
+    def entries(self) -> list[Entry]:
+        """Return its lines of /etc/hosts."""
+        if self.endpoint is None:
+            return []
+        hostname = self.other.stored.config.hostname
+        return network_files.link_entries(self.endpoint.ipv4, self.endpoint.ipv6, self.alias, hostname, self.other.name)
+
+    def environment(self, own_name: str) -> list[str]:
+        """Return the variables that tell the container ``own_name`` of it, as dockerd's legacy links do."""
+        if self.endpoint is None:
+            return []
+        config, address = self.other.stored.config, self.endpoint.ipv4.partition("/")[0]
+        prefix = self.alias.upper().replace("-", "_")
+        ports = sorted(places.parse_port(port) for port in config.exposed_ports or {})
+        found = [f"{prefix}_PORT={protocol}://{address}:{number}" for number, protocol in ports[:1]]
+        for number, protocol in ports:
+            name = f"{prefix}_PORT_{number}_{protocol.upper()}"
+            found += [
+                f"{name}={protocol}://{address}:{number}",
+                f"{name}_ADDR={address}",
+                f"{name}_PORT={number}",
+                f"{name}_PROTO={protocol}",
+            ]
+        found.append(f"{prefix}_NAME=/{own_name}/{self.alias}")
+        told = [entry for entry in config.env or [] if entry.partition("=")[0] not in ("PATH", "HOME")]
+        return found + [f"{prefix}_ENV_{entry}" for entry in told]
+
+
+def linked(core: Core, container: Container) -> list[Linked]:
+    """Return what a container is linked to on the default bridge; a link ends with the container that it leads to."""
+    if container.stored.host.network_mode != DEFAULT_NETWORK or not container.stored.host.links:
+        return []
     default = core.fabric.find(DEFAULT_NETWORK)
+    found = []
     for name, alias in places.links(container.stored.host):
         other = core.catalog.find(name)
-        if other is None:  # it was removed, and the link with it
-            continue
-        sandbox = core.fabric.sandbox(other.id)
-        endpoint = sandbox.endpoints.get(default.id) if sandbox is not None else None
-        if other.run is None or endpoint is None:
-            raise Conflict(f"Cannot link to a non running container: /{other.name} AS /{container.name}/{alias}")
-        hostname = other.stored.config.hostname
-        found.links += network_files.link_entries(endpoint.ipv4, endpoint.ipv6, alias, hostname, other.name)
-        found.environment += _link_environment(container, other, alias, endpoint.ipv4.partition("/")[0])
+        if other is not None:
+            sandbox = core.fabric.sandbox(other.id)
+            endpoint = sandbox.endpoints.get(default.id) if sandbox is not None and other.run is not None else None
+            found.append(Linked(other, alias, endpoint))
+    return found
 
 
-def _link_environment(container: Container, other: Container, alias: str, address: str) -> list[str]:
-    """Return the variables that tell of a linked container, as dockerd's legacy links do."""
-    prefix = alias.upper().replace("-", "_")
-    ports = sorted(places.parse_port(port) for port in other.stored.config.exposed_ports or {})
-    found = []
-    if ports:
-        number, protocol = ports[0]
-        found.append(f"{prefix}_PORT={protocol}://{address}:{number}")
-    for number, protocol in ports:
-        name = f"{prefix}_PORT_{number}_{protocol.upper()}"
-        found += [
-            f"{name}={protocol}://{address}:{number}",
-            f"{name}_ADDR={address}",
-            f"{name}_PORT={number}",
-            f"{name}_PROTO={protocol}",
-        ]
-    found.append(f"{prefix}_NAME=/{container.name}/{alias}")
-    own = [entry for entry in other.stored.config.env or [] if entry.partition("=")[0] not in ("PATH", "HOME")]
-    return found + [f"{prefix}_ENV_{entry}" for entry in own]
+def _link(core: Core, container: Container, found: Connection) -> None:
+    """Add the hosts and the environment of links. Raises Conflict: one that is linked to does not run."""
+    for one in linked(core, container):
+        if one.endpoint is None:
+            path = f"/{one.other.name} AS /{container.name}/{one.alias}"
+            raise Conflict(f"Cannot link to a non running container: {path}")
+        found.links += one.entries()
+        found.environment += one.environment(container.name)

@@ -14,6 +14,7 @@ from sampan.engine.errors import Internal
 from sampan.runtime import capabilities, seccomp_profile
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from sampan.api import schema
@@ -105,12 +106,15 @@ def user(name: str, groups: list[str] | None = None) -> Oci:
     return result
 
 
-def environment(config: schema.ContainerConfig) -> list[str]:
-    """Return the environment, in dockerd's order: PATH, HOSTNAME, TERM with a terminal, then what was asked for."""
+def environment(config: schema.ContainerConfig, linked: Sequence[str] = (), *, tty: bool | None = None) -> list[str]:
+    """Return the environment, in dockerd's order: PATH, HOSTNAME, TERM with a terminal, links, what was asked for.
+
+    ``tty`` None: as the container has it.
+    """
     defaults = [f"PATH={PATH}", f"HOSTNAME={config.hostname}"]
-    if config.tty:
+    if config.tty if tty is None else tty:
         defaults.append("TERM=xterm")
-    return merge.override_environment(defaults, config.env or [])
+    return merge.override_environment([*defaults, *linked], config.env or [])
 
 
 def granted(host_config: schema.HostConfig, host: Host) -> list[str]:
