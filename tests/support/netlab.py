@@ -37,10 +37,14 @@ PATIENCE_S = 30.0  # for a program that takes milliseconds
 class Space:
     """One network namespace."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, pid: int = 0) -> None:
+        """Make one, or take up that of process ``pid`` as it is."""
         self.name = name
-        self.fd = _new_namespace()
         self._running: list[subprocess.Popen[bytes]] = []
+        if pid:
+            self.fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            return
+        self.fd = _new_namespace()
         for key in ("ipv4/ip_forward", "ipv4/conf/all/rp_filter", "ipv4/conf/default/rp_filter"):
             self.sysctl(key, "0")
         with rtnetlink.Rtnetlink(self.fd) as route:

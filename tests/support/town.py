@@ -136,6 +136,20 @@ class Servers:
             one.sendto(f"{name} {client}".encode(), peer)
 
 
+def ask(space: Space, address: str, port: int, kind: str = "tcp", wait_s: float = PATIENCE_S) -> str:
+    """What a server says: its name and the client's address that it sees. OSError when nothing does."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with space.call(socket.socket, family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM) as one:
+        one.settimeout(wait_s)
+        one.connect((address, port))
+        if kind == "udp":
+            one.send(b"?")
+        said = one.recv(200).decode()
+        if not said:
+            raise ConnectionResetError
+        return said
+
+
 class Town:
     """The lab, its containers by name, and the firewall."""
 
@@ -168,18 +182,10 @@ class Town:
     def __getitem__(self, name: str) -> Space:
         return self.containers[name]
 
-    def ask(self, space: Space, address: str, port: int, kind: str = "tcp", wait_s: float = PATIENCE_S) -> str:
-        """What a server says: its name and the client's address that it sees. OSError when nothing does."""
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        with space.call(socket.socket, family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM) as one:
-            one.settimeout(wait_s)
-            one.connect((address, port))
-            if kind == "udp":
-                one.send(b"?")
-            said = one.recv(200).decode()
-            if not said:
-                raise ConnectionResetError
-            return said
+    @staticmethod
+    def ask(space: Space, address: str, port: int, kind: str = "tcp", wait_s: float = PATIENCE_S) -> str:
+        """The same as the function."""
+        return ask(space, address, port, kind, wait_s)
 
     def blocked(self, space: Space, address: str, port: int, kind: str = "tcp") -> None:
         """AssertionError when a server answers, or only hears of it."""
