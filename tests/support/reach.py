@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import socket
 from dataclasses import dataclass
 from typing import Any
@@ -17,21 +16,12 @@ from typing import Any
 from support.daemon import Sampand
 from support.http import ask as request
 from support.images import BUSYBOX
-from support.netlab import Netlab, Space
+from support.netlab import Box, Netlab, Space
 from support.processes import wait_for
 from support.town import Servers
 
 SOON_S = 0.25  # what isn't answered by then was dropped; an answer takes a millisecond
 PATIENCE_S = 10.0
-
-
-class Box(Space):
-    """A running container's network namespace."""
-
-    def __init__(self, name: str, pid: int) -> None:
-        self.name = name
-        self.fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        self._running = []
 
 
 @dataclass(frozen=True, slots=True)
