@@ -54,10 +54,10 @@ async def foreseen(core: Core, container: Container) -> list[str]:
     stored = container.stored
     if not places.has_own_network(stored.host.network_mode):
         return []
-    bindings = places.bindings(stored.config, stored.host)
-    if not bindings:
-        return []
     try:
+        bindings = places.bindings(stored.config, stored.host)
+        if not bindings:
+            return []
         wishes = places.wishes(core.fabric, container)
     except (EngineError, NetworkError):  # the start will tell
         return []
