@@ -12,6 +12,7 @@ import contextlib
 import io
 import logging
 import os
+import resource
 import signal
 import sys
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -67,10 +68,20 @@ def run(arguments: list[str]) -> int:
             stack.callback(os.close, locks.hold(directory, flag))
         locks.claim(chosen.exec_root, chosen.data_root)
         stack.enter_context(locks.pidfile(chosen.pidfile))
-        return asyncio.run(_serve(chosen))
+        return asyncio.run(_serve(chosen, raise_open_files()))
 
 
-async def _serve(chosen: Options) -> int:
+def raise_open_files() -> tuple[int, int]:
+    """Let this process have as many descriptors as it may, as dockerd does; return what the limit was, for containers.
+
+    A container on networks takes up to four of them here, and each question of its resolver to others one more.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return soft, hard
+
+
+async def _serve(chosen: Options, open_files: tuple[int, int]) -> int:
     # Heavy imports come after the locks: a second sampand is told at once.
     from sampan.api.server.app import App
     from sampan.api.server.http import Server
@@ -85,7 +96,7 @@ async def _serve(chosen: Options) -> int:
     sockets = [_listen(host, chosen) for host in chosen.hosts]
     locks.reserve(chosen.exec_root)
     try:
-        parts = await asyncio.to_thread(wiring.build, chosen)
+        parts = await asyncio.to_thread(wiring.build, chosen, open_files)
     except (LostDatabase, UnusableDatabase, StorageError, EngineError) as error:
         _close(sockets, chosen)
         return fail(str(error))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import sampan
@@ -42,9 +42,10 @@ class Parts:
         self.database.close()
 
 
-def build(options: Options) -> Parts:
+def build(options: Options, open_files: tuple[int, int]) -> Parts:
     """Open everything below the data root. Blocking, no event loop needed.
 
+    ``open_files``: the limit (soft, hard) that containers get.
     Raises LostDatabase, UnusableDatabase, DriverUnusable, BadParameter (log options), OSError.
     """
     logoptions.check_all(options.log_driver, options.log_opts)
@@ -54,7 +55,7 @@ def build(options: Options) -> Parts:
     choice = probe.choose(data_root, options.storage_driver or None)
     images = Images(data_root, SqlImageRows(database), choice.snapshots)
     rows = SqlContainerRows(database)
-    host = machine.look(data_root)
+    host = replace(machine.look(data_root), open_files=open_files)
     engine_id = rows.engine_id(str(uuid.uuid4()))
     supervisor = Supervisor(options.exec_root / "containers", [data_root, options.exec_root])
     core = Core(

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from sampan.engine.contracts import Actor, Filters, LogOptions
     from sampan.engine.core import Core
     from sampan.engine.execs import Execs
-    from sampan.network.model import Endpoint
 
 
 class Containers:
@@ -140,13 +139,7 @@ class Containers:
 
     def _tell_names(self, container: Container) -> None:
         """Let a renamed container be found by its new name, and no longer by the old."""
-        settings = places.settings_of(container)
-
-        def names(endpoint: Endpoint) -> tuple[str, ...]:
-            network = self._core.fabric.networks[endpoint.network_id]
-            return places.dns_names(container, settings.get(network.name) or schema.EndpointSettings())
-
-        self._core.fabric.rename(container.id, names)
+        self._core.fabric.rename(container.id, places.namer(self._core.fabric, container))
 
     async def wait(self, ref: str, condition: str) -> Awaitable[schema.ContainerWait]:
         """Subscribe to a container's end; the second await gives it."""

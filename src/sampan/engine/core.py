@@ -69,10 +69,13 @@ class Core:
         return self.settings.exec_root / "containers" / container_id
 
     def resolution(self, container: Container, sandbox: Sandbox) -> Resolution | None:
-        """Return what a sandbox's resolver asks; None where it has none: on the default bridge alone."""
+        """Return what a sandbox's resolver asks; None where it needs none: on the default bridge alone."""
+        named = any(network.name != DEFAULT_NETWORK for network, _one in self.fabric.places(sandbox))
+        return self.inner_resolution(container, sandbox) if named else None
+
+    def inner_resolution(self, container: Container, sandbox: Sandbox) -> Resolution:
+        """Return what a resolver in a sandbox asks."""
         named = [one for network, one in self.fabric.places(sandbox) if network.name != DEFAULT_NETWORK]
-        if not named:
-            return None
         host_file = hostfiles.read("/etc/resolv.conf")
         return netfiles.resolution(container.stored, host_file, "internal", ipv6=any(one.ipv6 for one in named))
 

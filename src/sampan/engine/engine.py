@@ -37,6 +37,7 @@ class Engine:
     async def recover(self) -> None:
         """Bring back what the last sampand left, before anything is served."""
         await recover(self._core, self.containers, self.execs)
+        await self.networks.take_up()
 
     async def close(self) -> None:
         """Finish what is under way and let go; containers go on."""

@@ -25,6 +25,7 @@ class Host:
     controllers: frozenset[str]  # "memory", "cpu", "cpuset", "pids" …
     capabilities: tuple[str, ...]  # that can be given, "CAP_CHOWN" …
     backing_filesystem: str = "extfs"
+    open_files: tuple[int, int] | None = None  # RLIMIT_NOFILE (soft, hard) of containers; None: as the daemon's
     block_weight: bool = False  # whether the kernel weighs containers' use of disks
 
 

@@ -6,6 +6,7 @@ The texts and statuses are those of dockerd 26.1 (tests/peer/networks.json).
 from __future__ import annotations
 
 import builtins
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from sampan.api import schema
-from sampan.engine import places
-from sampan.engine.errors import BadParameter, Conflict, Forbidden, Internal, NoSuchContainer, NotFound
+from sampan.engine import netfiles, places
+from sampan.engine.errors import BadParameter, Conflict, EngineError, Forbidden, Internal, NoSuchContainer, NotFound
 from sampan.engine.listing import matches
 from sampan.engine.units import rfc3339, until
+from sampan.linux import hostfiles
 from sampan.network import files, parent, pools
-from sampan.network.errors import AlreadyConnected, NetworkNameTaken, NoSuchNetwork
+from sampan.network.errors import AlreadyConnected, NetworkError, NetworkNameTaken, NoSuchNetwork
 from sampan.network.fabric import PREDEFINED
 from sampan.network.model import (
     DEFAULT_BRIDGE,
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from sampan.engine.contracts import Actor, Filters
     from sampan.engine.core import Core
     from sampan.network.fabric import Sandbox
+
+log = logging.getLogger(__name__)
 
 _DRIVERS: Final = ("bridge", "host", "null", "macvlan", "ipvlan")
 _FILTERS: Final = frozenset({"dangling", "driver", "id", "label", "name", "scope", "type"})
@@ -271,8 +275,14 @@ class Networks:
             sandbox = self._fabric.sandbox(container.id)
             if container.run is not None and sandbox is not None:
                 await self._fabric.connect(sandbox, wish)
-                await self._tell_inside(container, sandbox)
-            await self._keep(container, {**settings, network.name: asked})
+                try:
+                    await self._tell_inside(container, sandbox)
+                    await self._keep(container, {**settings, network.name: asked})
+                except BaseException:
+                    await self._unplug(network, container, sandbox)
+                    raise
+            else:
+                await self._keep(container, {**settings, network.name: asked})
         self._event(network, "connect", container)
 
     def _check_modes(self, network: Network, container: Container) -> None:
@@ -304,20 +314,48 @@ class Networks:
             settings = dict(places.settings_of(container))
             if network.name not in settings:
                 raise Internal(f"container {container.id} is not connected to network {network.name}")
+            del settings[network.name]
+            await self._keep(container, settings)  # from here on `take_up` would finish it
             sandbox = self._fabric.sandbox(container.id)
             if container.run is not None and sandbox is not None and network.id in sandbox.endpoints:
-                gone = await self._fabric.disconnect(sandbox, network)
-                directory = self._core.directories.path(container.id)
-                await self._core.thread(files.remove_lines, directory / "hosts", (gone.ipv4, gone.ipv6))
-                await self._tell_inside(container, sandbox)
-            del settings[network.name]
-            await self._keep(container, settings)
+                await self._unplug(network, container, sandbox)
         self._event(network, "disconnect", container)
+
+    async def _unplug(self, network: Network, container: Container, sandbox: Sandbox) -> None:
+        gone = await self._fabric.disconnect(sandbox, network)
+        directory = self._core.directories.path(container.id)
+        await self._core.thread(files.remove_lines, directory / "hosts", (gone.ipv4, gone.ipv6))
+        await self._tell_inside(container, sandbox)
+
+    async def take_up(self) -> None:
+        """After a restart: bring running containers to what is known of them, where a change was cut off."""
+        for container in self._core.catalog:
+            sandbox = self._fabric.sandbox(container.id)
+            if container.run is None or sandbox is None:
+                continue
+            try:
+                await self._take_up(container, sandbox)
+            except (EngineError, NetworkError, OSError) as error:  # the others must be served all the same
+                log.error("container %s: its networks: %s", container.short_id, error)
+
+    async def _take_up(self, container: Container, sandbox: Sandbox) -> None:
+        self._fabric.rename(container.id, places.namer(self._fabric, container))
+        settings = places.settings_of(container)
+        for network, _one in self._fabric.places(sandbox):
+            if network.name not in settings:
+                log.info("container %s is taken from network %s: that was cut off", container.short_id, network.name)
+                await self._unplug(network, container, sandbox)
+        if sandbox.resolver is None and self._core.resolution(container, sandbox) is not None:
+            await self._tell_inside(container, sandbox)
 
     async def _keep(self, container: Container, settings: dict[str, schema.EndpointSettings]) -> None:
         stored = container.stored
-        stored.networking = schema.NetworkingConfig(endpoints_config=settings)
-        await self._core.durable(self._core.rows.set_config(container.id, container.row("").config))
+        before, stored.networking = stored.networking, schema.NetworkingConfig(endpoints_config=settings)
+        try:
+            await self._core.durable(self._core.rows.set_config(container.id, container.row("").config))
+        except BaseException:
+            stored.networking = before
+            raise
 
     async def _tell_inside(self, container: Container, sandbox: Sandbox) -> None:
         """Bring /etc/hosts, /etc/resolv.conf and the resolver of a running container up to date."""
@@ -332,7 +370,10 @@ class Networks:
 
         await core.thread(rewrite)
         resolution = core.resolution(container, sandbox)
-        if resolution is not None:
+        if resolution is None:
+            plain = netfiles.resolution(stored, hostfiles.read("/etc/resolv.conf"), "legacy")
+            await core.thread(files.update_resolv, directory, plain.content)
+        else:
             await core.thread(files.update_resolv, directory, resolution.content)
             kept = await self._fabric.resolve_in(sandbox, resolution)
             if kept and container.run is not None:

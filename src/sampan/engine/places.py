@@ -19,7 +19,7 @@ from sampan.network.model import DEFAULT_NETWORK
 from sampan.network.ports import Binding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from sampan.engine.catalog import Catalog
     from sampan.engine.container import Container
@@ -129,9 +129,11 @@ def _given(networking: schema.NetworkingConfig) -> Iterable[tuple[str, schema.En
 
 def settings_of(container: Container) -> dict[str, schema.EndpointSettings]:
     """Return a container's settings by network."""
-    found = container.stored.networking.endpoints_config or {}
+    found = container.stored.networking.endpoints_config
     mode = container.stored.host.network_mode
-    return found if found or mode.startswith(SHARED) else {mode: schema.EndpointSettings()}
+    if found is None:
+        return {} if mode.startswith(SHARED) else {mode: schema.EndpointSettings()}
+    return found
 
 
 # --- for a start ------------------------------------------------------------------------------------------------------
@@ -143,6 +145,17 @@ def dns_names(container: Container, settings: schema.EndpointSettings) -> tuple[
     if container.stored.config.hostname:
         names.append(container.stored.config.hostname)
     return tuple(dict.fromkeys(names))
+
+
+def namer(fabric: Fabric, container: Container) -> Callable[[Endpoint], tuple[str, ...]]:
+    """Return what tells the names of a container by its endpoint."""
+    settings = settings_of(container)
+
+    def names(endpoint: Endpoint) -> tuple[str, ...]:
+        network = fabric.networks[endpoint.network_id]
+        return dns_names(container, settings.get(network.name) or schema.EndpointSettings())
+
+    return names
 
 
 def wish(container: Container, network: Network, settings: schema.EndpointSettings) -> Wish:

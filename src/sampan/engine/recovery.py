@@ -139,10 +139,14 @@ class _Recovery:
         sandbox = fabric.sandbox(container.id)
         if sandbox is None:
             return
+        kept: dict[str, int] = {}
         try:
             kept = await monitor.kept()
-            await fabric.adopt(container.id, monitor.init_pid, kept, self._core.resolution(container, sandbox))
-        except (OSError, MonitorGone) as error:  # it is ending
+        except MonitorGone as error:  # it is ending, or somebody has stopped it: then its place is its own all the same
+            log.warning("container %s: its network: %s", container.short_id, error)
+        try:
+            await fabric.adopt(container.id, monitor.init_pid, kept, self._core.inner_resolution(container, sandbox))
+        except OSError as error:
             log.warning("container %s: its network: %s", container.short_id, error)
 
     async def _record(self, container: Container) -> bool:

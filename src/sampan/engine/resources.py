@@ -169,9 +169,14 @@ def oci_devices(nodes: list[DeviceNode]) -> list[Oci]:
     ]
 
 
-def rlimits(host: schema.HostConfig) -> list[Oci]:
-    """Return ``process.rlimits``. Raises BadParameter for an unknown name or a soft limit above the hard one."""
+def rlimits(host: schema.HostConfig, open_files: tuple[int, int] | None = None) -> list[Oci]:
+    """Return ``process.rlimits``; ``open_files`` is the limit (soft, hard) of a container that doesn't name one.
+
+    Raises BadParameter for an unknown name or a soft limit above the hard one.
+    """
     result = []
+    if open_files is not None and not any(limit.name == "nofile" for limit in host.ulimits or []):
+        result.append({"type": "RLIMIT_NOFILE", "soft": open_files[0], "hard": open_files[1]})
     for limit in host.ulimits or []:
         if limit.name not in RLIMITS:
             raise BadParameter(f"invalid ulimit type: {limit.name}")

@@ -90,7 +90,7 @@ def process(stored: Stored, host: Host) -> Oci:
         "oomScoreAdj": stored.host.oom_score_adj,
         "noNewPrivileges": security(stored.host).no_new_privileges,
     }
-    limits = resources.rlimits(stored.host)
+    limits = resources.rlimits(stored.host, host.open_files)
     if limits:
         result["rlimits"] = limits
     return result

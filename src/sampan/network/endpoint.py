@@ -136,6 +136,12 @@ def plug(
             raise
 
 
+def free_name(netns: int, network: Network) -> str:
+    """Return the name that an interface on ``network`` would get in the namespace: the first free one."""
+    with Rtnetlink(netns) as box:
+        return _free_name(box, network)
+
+
 def unplug(host: Rtnetlink, endpoints: Iterable[Endpoint]) -> None:
     """Delete the host's ends of these endpoints and with them the interfaces; what is gone already is no error."""
     host.delete_links([endpoint.host_link for endpoint in endpoints])

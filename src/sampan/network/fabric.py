@@ -1,11 +1,12 @@
 """The networks of one sampand and who is plugged into them: rows, kernel, names, ports and resolvers kept in step.
 
-Words.  *wish*: a network that a sandbox is to be on, and how. *kept*: sockets that must outlive sampand, which the
-        sandbox's monitor holds: its published ports and its resolver's.
+Words.  *wish*: a network that a sandbox is to be on, and how. *kept*: what must outlive sampand, which the sandbox's
+        monitor holds: its namespace, and the sockets of its published ports and its resolver.
 Life.   load → (adopt …) → settle → (create | open → plug → connect, disconnect → close) … → end.
         open gives addresses and ports, before there is a namespace; plug sets the namespace up. After a restart adopt
         takes a live sandbox up as the rows have it, and settle repairs the kernel's side and forgets the dead.
-Order.  A row is written before the kernel is touched and deleted after: what a kill leaves is found by the rows.
+Order.  A sandbox's rows are written before the kernel is touched and deleted after: what a kill leaves is found by the
+        rows. A network's row goes first: what a kill leaves of it is found by its marks (`host.has_traces`).
 Threads. The kernel's side has one thread: its lock (RTNL) is one. Deleting veths waits for RCU and has another.
 """
 
@@ -30,7 +31,7 @@ from sampan.network.dns.forward import Exits, Forwarder
 from sampan.network.dns.server import Resolver
 from sampan.network.dns.sockets import Sockets
 from sampan.network.endpoint import Place, choose_default, targeted
-from sampan.network.errors import AddressInUse, NetworkError, NoSuchNetwork
+from sampan.network.errors import AddressInUse, NetworkError, NoAddressLeft, NoSuchNetwork
 from sampan.network.firewall import bridges_show_ipv6
 from sampan.network.host import Contents, Host
 from sampan.network.model import (
@@ -57,6 +58,7 @@ log = logging.getLogger(__name__)
 
 PREDEFINED: Final = {DEFAULT_NETWORK: "bridge", "host": "host", "none": "null"}  # name → driver
 _UDP, _TCP = "dns-udp", "dns-tcp"
+_NETNS: Final = "netns"
 _PORT: Final = "port:"
 
 
@@ -119,6 +121,8 @@ class Fabric:
         self._vigil: Vigil | None = None
         self._allowed: frozenset[Link] = frozenset()
         self.links_wanted: Callable[[], frozenset[Link]] = frozenset  # told by who knows of links: the engine
+        self._settled = asyncio.Event()  # not between `remember` and the end of `settle`
+        self._settled.set()
 
     # Start and end
 
@@ -131,7 +135,7 @@ class Fabric:
             if name not in there:
                 await self._add(name, driver, lambda network: network)
 
-    async def adopt(self, sandbox_id: str, pid: int, kept: dict[str, int], resolution: Resolution | None) -> None:
+    async def adopt(self, sandbox_id: str, pid: int, kept: dict[str, int], resolution: Resolution) -> None:
         """Take a live sandbox up: ``pid`` is in it, ``kept`` is what its monitor holds (closed here).
 
         Raises OSError: it is gone.
@@ -140,9 +144,9 @@ class Fabric:
         try:
             if sandbox is None:
                 return
-            sandbox.netns = host.open_namespace(pid)
+            sandbox.netns = os.dup(kept[_NETNS]) if _NETNS in kept else host.open_namespace(pid)
             self._ports.adopt(sandbox.publications)
-            if resolution is not None and _UDP in kept:
+            if _UDP in kept and _TCP in kept:
                 found = dns_sockets.adopt(os.dup(kept[_UDP]), os.dup(kept[_TCP]))
                 await self._start_resolver(sandbox, found, resolution)
             self._start_relays(sandbox, kept)
@@ -152,6 +156,7 @@ class Fabric:
 
     async def remember(self) -> None:
         """Read which sandboxes there were; call `adopt` for those that live, then `settle`."""
+        self._settled.clear()
         publications = {row.id: row for row in await asyncio.to_thread(self._rows.sandboxes)}
         for row in publications.values():
             self._sandboxes[row.id] = Sandbox(row.id, publications=row.publications)
@@ -161,19 +166,22 @@ class Fabric:
                 self.names.put(one)
 
     async def settle(self) -> None:
-        """Repair what the live sandboxes need; forget the dead."""
+        """Repair what the live sandboxes need; forget the dead. Raises NetworkError, OSError: the kernel refused."""
         dead = [sandbox for sandbox in self._sandboxes.values() if sandbox.netns < 0]
         live = [sandbox for sandbox in self._sandboxes.values() if sandbox.netns >= 0]
         for sandbox in dead:
             for one in sandbox.endpoints.values():
                 self.names.drop(one.id)
             del self._sandboxes[sandbox.id]
-        if dead or live:
-            await self._run(lambda made: made.sweep(self.networks.values(), _endpoints(live)))
-        for sandbox in dead:
-            await _done(self._rows.close_sandbox(sandbox.id))
-        for sandbox in live:
-            await self._restore(sandbox)
+        try:
+            if bool(dead + live) or await asyncio.get_running_loop().run_in_executor(self._kernel, host.has_traces):
+                await self._run(lambda made: made.sweep(self.networks.values(), _endpoints(live)))
+            for sandbox in dead:
+                await _done(self._rows.close_sandbox(sandbox.id))
+            for sandbox in live:
+                await self._restore(sandbox)
+        finally:
+            self._settled.set()
 
     async def _restore(self, sandbox: Sandbox) -> None:
         places = self.places(sandbox)
@@ -365,7 +373,7 @@ class Fabric:
         )
         try:
             return await _done(self._rows.add_endpoint(one, ipv4=wish.ipv4, ipv6=wish.ipv6))
-        except AddressInUse:
+        except (AddressInUse, NoAddressLeft):
             if not await self._wait_for_closing():
                 raise
             return await _done(self._rows.add_endpoint(one, ipv4=wish.ipv4, ipv6=wish.ipv6))
@@ -411,9 +419,9 @@ class Fabric:
                 self._rows.update_endpoint(one)  # after a crash `restore` looks again
             sandbox.endpoints[one.network_id] = one
             self.names.put(one)
-        kept: dict[str, int] = {}
+        kept = {_NETNS: sandbox.netns}
         if resolution is not None:
-            kept = await self.resolve_in(sandbox, resolution)
+            kept |= await self.resolve_in(sandbox, resolution)
         await self._relink()
         if sandbox.publications:
             ports = sandbox.publications
@@ -483,17 +491,25 @@ class Fabric:
         task.add_done_callback(lambda _task: self._closing.pop(sandbox_id, None))
 
     async def _bury(self, sandbox: Sandbox, places: Sequence[Place], *, plugged: bool) -> None:
-        ends = [one for network, one in places if network.driver == "bridge"]
-        published = [one for _network, one in places] if sandbox.publications else []  # else nobody outside knows of it
+        await self._settled.wait()  # before, nobody knows who else lives, and what is there may go all the same
         try:
             if plugged:
-                if sandbox.publications:
-                    await self._run(lambda kernel: kernel.unpublish(sandbox.publications, places))
-                await asyncio.get_running_loop().run_in_executor(self._reaper, host.reap, ends, published)
+                await self._unplug(sandbox, places)
             await self._relink()  # before somebody else gets its addresses
-            await _done(self._rows.close_sandbox(sandbox.id))
-        except Exception as error:  # noqa: BLE001 (told here: nobody waits for it; the next start finds the row)
+        except Exception as error:  # noqa: BLE001 (told here: nobody waits for it; the next start looks again)
             log.error("taking container %s from its networks: %s", sandbox.id[:12], error)
+        try:
+            await _done(self._rows.close_sandbox(sandbox.id))
+        except Exception as error:  # noqa: BLE001 (as above)
+            log.error("the addresses of container %s stay taken until sampand's next start: %s", sandbox.id[:12], error)
+
+    async def _unplug(self, sandbox: Sandbox, places: Sequence[Place]) -> None:
+        published: list[Endpoint] = []  # where there is none, nobody outside knows of it
+        if sandbox.publications:
+            await self._run(lambda kernel: kernel.unpublish(sandbox.publications, places))
+            published = [one for _network, one in places]
+        ends = [one for network, one in places if network.driver == "bridge"]
+        await asyncio.get_running_loop().run_in_executor(self._reaper, host.reap, ends, published)
 
     def _drop_ports(self, sandbox: Sandbox) -> None:
         for reserved in sandbox.reserved:
@@ -507,35 +523,43 @@ class Fabric:
     async def connect(self, sandbox: Sandbox, wish: Wish) -> Endpoint:
         """Plug a live sandbox into one more network. Raises NetworkError, OSError; nothing is left then."""
         async with sandbox.lock:
-            one = await self._add_endpoint(sandbox.id, wish)
             places = self.places(sandbox)
+            name = await self._run(lambda kernel: kernel.free_name(sandbox.netns, wish.network))
+            one = await self._add_endpoint(sandbox.id, wish, name)  # with its name: whoever finds it can take it away
             try:
                 made = await self._run(lambda kernel: kernel.connect(sandbox.netns, places, (wish.network, one)))
             except BaseException:
                 await _done(self._rows.remove_endpoint(one.id))
                 raise
             sandbox.endpoints[wish.network.id] = made
-            await _done(self._rows.update_endpoint(made))
-            self.names.put(made)
-            await self._republish(sandbox, places)
-            await self._relink()
+            try:
+                if made != one:
+                    await _done(self._rows.update_endpoint(made))
+                self.names.put(made)
+                await self._republish(sandbox, places)
+                await self._relink()
+            except BaseException:
+                await self._take_out(sandbox, wish.network)
+                raise
             return made
 
     async def disconnect(self, sandbox: Sandbox, network: Network) -> Endpoint:
         """Take a live sandbox from a network; return the endpoint that it had there."""
         async with sandbox.lock:
-            one = sandbox.endpoints.get(network.id)
-            if one is None:
+            if network.id not in sandbox.endpoints:
                 raise NoSuchNetwork(network.name)
-            before = self.places(sandbox)
-            del sandbox.endpoints[network.id]
-            places = self.places(sandbox)
-            self.names.drop(one.id)
-            await self._republish(sandbox, before)
-            await self._run(lambda kernel: kernel.disconnect(sandbox.netns, places, (network, one)))
-            await self._relink()
-            await _done(self._rows.remove_endpoint(one.id))
-            return one
+            return await self._take_out(sandbox, network)
+
+    async def _take_out(self, sandbox: Sandbox, network: Network) -> Endpoint:
+        before = self.places(sandbox)
+        one = sandbox.endpoints.pop(network.id)
+        places = self.places(sandbox)
+        self.names.drop(one.id)
+        await self._republish(sandbox, before)
+        await self._run(lambda kernel: kernel.disconnect(sandbox.netns, places, (network, one)))
+        await self._relink()
+        await _done(self._rows.remove_endpoint(one.id))
+        return one
 
     async def _republish(self, sandbox: Sandbox, before: Sequence[Place]) -> None:
         """Lead the ports to where the default route is now."""
@@ -559,6 +583,8 @@ class Fabric:
         sandbox = self._sandboxes.get(sandbox_id)
         for key, one in (sandbox.endpoints if sandbox else {}).items():
             renamed = replace(one, dns_names=dns_names(one))
+            if renamed == one:
+                continue
             assert sandbox is not None
             sandbox.endpoints[key] = renamed
             self._rows.update_endpoint(renamed)

@@ -195,11 +195,20 @@ class Host:
             raise
         return done
 
+    @staticmethod
+    def free_name(netns: int, network: Network) -> str:
+        """Return what an interface on ``network`` would be called in a live sandbox."""
+        return endpoint.free_name(netns, network)
+
     def connect(self, netns: int, places: Sequence[Place], place: Place) -> Endpoint:
-        """Plug a live sandbox into one more network; ``places`` are its others."""
+        """Plug a live sandbox into one more network; ``places`` are its others. Nothing is left on an error."""
         self.ensure(place[0])
         made = endpoint.plug(self.links, netns, *place)
-        endpoint.set_default(netns, *choose_default([*places, (place[0], made)]))
+        try:
+            endpoint.set_default(netns, *choose_default([*places, (place[0], made)]))
+        except BaseException:
+            self.disconnect(netns, places, (place[0], made))
+            raise
         return made
 
     def disconnect(self, netns: int, places: Sequence[Place], place: Place) -> None:
@@ -271,6 +280,19 @@ class Host:
     def routed(self) -> list[str]:
         """Return the prefixes that the host routes."""
         return [route.dst for family in (2, 10) for route in self.links.routes(family)]
+
+
+def has_traces() -> bool:
+    """Tell whether an earlier sampand left links or its firewall here; nothing is touched."""
+    with Rtnetlink() as links:
+        if bridge.ours(links) or endpoint.plugged(links):
+            return True
+    try:
+        with Socket(NETLINK_NETFILTER) as netfilter:
+            read_keys(netfilter, ruleset.FAMILY, ruleset.NAME, "bridges")
+    except OSError:  # there is no such table; or no nftables at all, and so none either
+        return False
+    return True
 
 
 def host_routes() -> list[str]:

@@ -25,7 +25,7 @@ from sampan.runtime import guard, records, wire
 from sampan.runtime.berth import Berth
 from sampan.runtime.channels import short_path
 from sampan.runtime.keeper import ATTACHED, HELD, Head
-from sampan.runtime.payload import GO
+from sampan.runtime.payload import GO, KEPT_AT_ONCE
 from sampan.runtime.records import Record
 from sampan.runtime.unborn import is_standard
 from sampan.runtime.wire import Message
@@ -434,7 +434,9 @@ class Monitor:
 
     async def keep(self, kept: dict[str, int]) -> None:
         """Have the monitor keep descriptors, by name. Raises MonitorGone."""
-        await self._ask({"op": "keep"}, kept)
+        names = list(kept)
+        for start in range(0, len(names), KEPT_AT_ONCE):
+            await self._ask({"op": "keep"}, {name: kept[name] for name in names[start : start + KEPT_AT_ONCE]})
 
     async def drop(self, names: list[str]) -> None:
         """Have the monitor close what it kept under these names. Raises MonitorGone."""
@@ -442,8 +444,17 @@ class Monitor:
 
     async def kept(self) -> dict[str, int]:
         """Return copies of what the monitor keeps, the caller's to close. Raises MonitorGone."""
-        answer, descriptors = await self._ask({"op": "kept"})
-        return dict(zip(answer["fds"], descriptors, strict=True))
+        found: dict[str, int] = {}
+        try:
+            while True:
+                answer, descriptors = await self._ask({"op": "kept", "from": len(found)})
+                found |= zip(answer["fds"], descriptors, strict=True)
+                if len(found) >= answer["all"]:
+                    return found
+        except BaseException:
+            for descriptor in found.values():
+                os.close(descriptor)
+            raise
 
     # What the engine asks for
 

@@ -235,6 +235,7 @@ class Monitor:
             record["kept"] = False
             print(f"sampan: container {self._id}: exit record: {error}", file=sys.stderr, flush=True)
         self._exit = record
+        self._drop(list(self._kept))  # who hears of the exit may want the ports of the host
         self._channels.tell({"event": "exit", **record})
         with contextlib.suppress(OSError):  # sampand tries again when it takes the record
             self._group.remove()
@@ -266,6 +267,8 @@ class Monitor:
         self._stop_following(channel)
         if self._holding:  # nobody will plug its network now
             self._holding = False
+            why = "sampand ended before the network was there"
+            self._failure = self._failure or {"failed": why, "step": "network", "code": FAILED}
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._init, signal.SIGKILL)
 
@@ -313,7 +316,8 @@ class Monitor:
     def _see_to_kept(self, op: str, request: Message, named: dict[str, int]) -> tuple[Message, list[int]]:
         """Hold descriptors for sampand, by name: sockets that must outlive it."""
         if op == "kept":
-            return {"fds": list(self._kept)}, list(self._kept.values())
+            names = list(self._kept)[request["from"] : request["from"] + payload.KEPT_AT_ONCE]
+            return {"fds": names, "all": len(self._kept)}, [self._kept[name] for name in names]
         self._drop(request["names"] if op == "drop" else list(named))
         self._kept |= named
         if op == "go" and self._holding:

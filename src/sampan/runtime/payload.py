@@ -30,6 +30,7 @@ NOT_EXECUTABLE: Final = 126
 FAILED: Final = 128  # any other step of the start
 READY: Final = b'{"ready":1}'  # the message to the monitor right before exec
 NETNS: Final = b'{"event":"netns"}'  # goes with the network namespace, for sampand, where a launch is held
+KEPT_AT_ONCE: Final = 200  # descriptors in one packet, of which 253 would be the limit (see `wire`)
 GO: Final = b'{"op":"go"'  # sampand's answer begins so: a held launch may go on
 
 # What zygote, monitors and init ignore: writes to nobody are errors, and only sampand's end ends a zygote.

@@ -69,6 +69,7 @@ log = logging.getLogger(__name__)
 
 _ZYGOTE_WAIT_S: Final = 10.0
 _ATTEMPTS: Final = 3
+_KEPT_WITH_LAUNCH: Final = 100  # descriptors, beside those of bind mounts, clients, the root …
 AT_ONCE: Final = 32  # starts under way at the zygote; more would only wait for processors, and seem not to answer
 SPARE_S: Final = 60.0  # how long a monitor waits after the last start; it costs 4 MiB
 
@@ -191,12 +192,18 @@ class Supervisor:
                 await self.forget(launch.run_dir)
                 raise _failed("prepare", error) from error
         if launch.plug is not None:
-            await self._plug(monitor, launch.plug)
+            await self._plug(monitor, launch.plug, _late(launch.keep))
         return await self._until_ready(monitor)
 
-    async def _plug(self, monitor: Monitor, plug: Callable[[int], Awaitable[dict[str, int]]]) -> None:
-        """Have the network set up, then let the program go; a container whose network can't be had is ended."""
+    async def _plug(
+        self, monitor: Monitor, plug: Callable[[int], Awaitable[dict[str, int]]], late: dict[str, int]
+    ) -> None:
+        """Have the network set up, then let the program go; a container whose network can't be had is ended.
+
+        ``late``: what the monitor keeps beside what came with the launch.
+        """
         try:
+            await monitor.keep(late)
             namespace = await monitor.namespace()
             try:
                 monitor.go(await plug(namespace))
@@ -277,7 +284,8 @@ class Supervisor:
         order = Order()
         if launch.lock >= 0:
             order.own["lock"] = launch.lock
-        order.own |= {f"keep:{name}": descriptor for name, descriptor in launch.keep.items()}
+        late = _late(launch.keep)
+        order.own |= {f"keep:{name}": descriptor for name, descriptor in launch.keep.items() if name not in late}
         if launch.log.driver != "none":
             order.own["log"] = open_log(launch.log.path)
             stack.callback(os.close, order.own["log"])
@@ -412,6 +420,11 @@ class Supervisor:
                 await asyncio.sleep(POLL_S)
             else:
                 return
+
+
+def _late(keep: dict[str, int]) -> dict[str, int]:
+    """Return those of the descriptors to keep that don't fit into a launch, which has others too."""
+    return dict(list(keep.items())[_KEPT_WITH_LAUNCH:])
 
 
 def _failed(step: str, error: OSError | ValueError) -> StartFailed:

@@ -103,7 +103,8 @@ class Zygote:
     def run(self) -> None:
         """Serve until sampand and every monitor are gone."""
         self._loop.watch(self._channel.fileno(), READ, lambda _events: self._receive())
-        wire.send(self._channel, {"ready": 1})
+        with contextlib.suppress(OSError):  # sampand is gone already: that is heard next
+            wire.send(self._channel, {"ready": 1})
         self._loop.run()
 
     def _receive(self) -> None:

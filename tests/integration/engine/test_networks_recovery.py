@@ -1,0 +1,355 @@
+"""Networks when something dies: the rows of the table in docs/architecture.md, "Networks when something dies"."""
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.doom import Doomed
+from support.netlab import netlab
+from support.processes import wait_for
+from support.seas import Sea, answer
+
+CUT_OFF = "the start was cut off: sampand ended in the middle of it"
+NO_NETWORK = "start failed at network: sampand ended before the network was there"
+CUT = (ConnectionError, http.client.HTTPException, TimeoutError)  # what a client sees of a daemon that dies
+
+
+@pytest.fixture
+def sea() -> Iterator[Sea]:
+    """A daemon in a lab; whatever doesn't fit together at the end fails the test."""
+    with netlab() as lab, Doomed(space=lab.host) as daemon:
+        daemon.engine.load_busybox()
+        one = Sea(daemon, lab)
+        yield one
+        settled(one)
+
+
+def settled(sea: Sea) -> None:
+    """Wait until rows, links, firewall and held ports say what the containers do."""
+    faults: list[str] = []
+
+    def fit() -> bool:
+        faults[:] = sea.faults()
+        return not faults
+
+    try:
+        wait_for(fit, "all fits together")
+    except AssertionError as error:
+        raise AssertionError("\n".join(faults)) from error
+
+
+def echo(client: socket.socket, text: bytes) -> bytes:
+    """Send a line; what comes back."""
+    client.sendall(text)
+    return client.recv(len(text))
+
+
+# --- sampand, at rest ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_sampand_away_and_back(sea: Sea, end: str) -> None:
+    """Connections live on, questions are answered late, all is as it was, and all of it can be changed."""
+    sea.network("back", "10.9.0.0/24")
+    web = sea.run(name="web", network="back", ports={"80/tcp": "8080", "53/udp": ""})
+    asker = sea.run("sleep", "1000", name="asker", network="back")
+    plain = sea.run(name="plain", ports={"80/tcp": "8081"})
+    before = [sea.shown(one) for one in (web, asker, plain)]
+    wait_for(lambda: listens(sea, 8080) and listens(sea, 8081), "they listen")
+    clients = [sea.connect(8080), sea.connect(8081)]
+    assert [echo(one, b"before") for one in clients] == [b"before"] * 2
+
+    getattr(sea.daemon, end)()
+    assert [echo(one, b"without") for one in clients] == [b"without"] * 2
+    assert echo(sea.connect(8080), b"new") == b"new"
+    for port in (8080, 8081):
+        with sea.lab.host.inside(), socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("0.0.0.0", port))
+    question, number = sea.question(asker, "web"), sea.question(web, "asker")
+    sea.daemon.start()
+
+    assert answer(question) == [sea.address(web)]
+    assert answer(number) == [sea.address(asker)]
+    assert [echo(one, b"after") for one in clients] == [b"after"] * 2
+    assert [sea.shown(one) for one in (web, asker, plain)] == before
+    settled(sea)
+    assert sea.names(asker, "web") == [sea.address(web)]
+    third = sea.run(name="third", network="back", ports={"80/tcp": "8082"})
+    assert sea.names(asker, "third") == [sea.address(third)]
+    status, why = sea.ask("POST", f"/containers/{sea.create(ports={'80/tcp': '8080'})}/start")
+    assert (status, "port is already allocated" in why["message"]) == (500, True), why
+    sea.ok("POST", "/networks/back/connect", {"Container": plain})
+    assert sea.names(plain, "web") == [sea.address(web)]
+    sea.ok("POST", "/networks/back/disconnect", {"Container": web})
+    assert sea.names(asker, "web") == []
+    sea.ok("POST", f"/containers/{plain}/stop?t=0")
+    settled(sea)
+    sea.run(name="again", ports={"80/tcp": "8081"})
+
+
+def listens(sea: Sea, port: int) -> bool:
+    """Whether a published port echoes."""
+    with contextlib.suppress(OSError), sea.connect(port) as client:
+        return echo(client, b"?") == b"?"
+    return False
+
+
+def test_twice_away(sea: Sea) -> None:
+    """What is kept goes on being kept."""
+    sea.network("back")
+    one = sea.run(name="one", network="back", ports={"80/tcp": "8080"})
+    for _ in range(3):
+        sea.daemon.kill()
+        question = sea.question(one, "one")
+        sea.daemon.start()
+        assert answer(question) == [sea.address(one)]
+        settled(sea)
+
+
+# --- sampand, in the middle of something ------------------------------------------------------------------------------
+
+FABRIC, HOST, ENDPOINT = "sampan.network.fabric:Fabric", "sampan.network.host:Host", "sampan.network.endpoint"
+ROWS = "sampan.state.networks:SqlNetworkRows"
+MONITOR, SUPERVISOR = "sampan.runtime.handle:Monitor", "sampan.runtime.supervisor:Supervisor"
+NETWORKS = "sampan.engine.networks:Networks"
+
+
+def cut(sea: Sea, place: str, method: str, path: str, body: object = None, *, count: int = 1) -> None:
+    """Ask a sampand for something that it dies of at ``place`` ("before …" or "after …"), and start the next."""
+    moment, _, where = place.partition(" ")
+    sea.daemon.doomed(where, moment, count)
+    with pytest.raises(CUT):
+        sea.ask(method, path, body)
+    sea.daemon.wait_dead()
+    sea.daemon.start()
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        f"after {ROWS}.open_sandbox",
+        f"after {FABRIC}._add_endpoint",
+        f"after {FABRIC}._reserve",
+        "before sampan.engine.launching:prepare",
+        f"before {SUPERVISOR}._ask_monitor",
+        f"before {SUPERVISOR}._plug",
+        f"before {MONITOR}.namespace",
+        f"after {ENDPOINT}:_make_veth",
+        f"after {HOST}.plug",
+        f"after {HOST}.bind_resolver",
+        f"before {HOST}.publish",
+        f"after {HOST}.publish",
+        f"before {MONITOR}.go",
+    ],
+)
+def test_a_start_is_cut_off_before_the_program_may_run(sea: Sea, place: str) -> None:
+    """Nothing is left, and it can be started."""
+    sea.network("back", "10.9.0.0/24")
+    one = sea.create(name="one", network="back", ports={"80/tcp": "8080"}, address="10.9.0.9")
+    cut(sea, place, "POST", f"/containers/{one}/start")
+    state = sea.inspect(one)["State"]
+    assert (state["Status"], state["Running"]) == ("created", False), state
+    assert state["Reason"] in ("", CUT_OFF, NO_NETWORK), state  # "": the row did not say yet that it was being started
+    settled(sea)
+    two = sea.run(name="two", network="back", ports={"80/tcp": "8080"}, address="10.9.0.9")
+    sea.ok("DELETE", f"/containers/{two}?force=1")
+    sea.ok("POST", f"/containers/{one}/start")
+    assert sea.address(one) == "10.9.0.9"
+
+
+@pytest.mark.parametrize("place", [f"after {MONITOR}.go", f"before {SUPERVISOR}._until_ready"])
+def test_a_start_goes_through_once_the_program_may_run(sea: Sea, place: str) -> None:
+    sea.network("back")
+    one = sea.create(name="one", network="back", ports={"80/tcp": "8080"})
+    cut(sea, place, "POST", f"/containers/{one}/start")
+    state = sea.inspect(one)["State"]
+    assert state["Status"] == "running", state
+    sea.pids[one] = state["Pid"]
+    settled(sea)
+    assert sea.names(one, "one") == [sea.address(one)]
+    wait_for(lambda: listens(sea, 8080), "it is reached")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        f"after {ROWS}.open_sandbox",
+        f"after {FABRIC}._reserve",
+        f"after {HOST}.plug",
+        f"before {MONITOR}.go",
+    ],
+)
+def test_a_start_with_rm_is_cut_off(sea: Sea, place: str) -> None:
+    """Nothing is left of it at all."""
+    one = sea.create(name="one", ports={"80/tcp": "8080"}, host={"AutoRemove": True})
+    cut(sea, place, "POST", f"/containers/{one}/start")
+    wait_for(lambda: sea.ask("GET", f"/containers/{one}/json")[0] == 404 or startable(sea, one), "it is gone or whole")
+    settled(sea)
+
+
+def startable(sea: Sea, one: str) -> bool:
+    """Whether a container can be started; it is ended again."""
+    status, _ = sea.ask("POST", f"/containers/{one}/start")
+    sea.ask("POST", f"/containers/{one}/kill")
+    return status == 204
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        f"before {FABRIC}.connect",
+        f"after {ROWS}.add_endpoint",
+        f"before {HOST}.connect",
+        f"after {ENDPOINT}:_make_veth",
+        f"after {ENDPOINT}:plug",
+        f"after {HOST}.connect",
+        f"before {FABRIC}._republish",
+        f"after {FABRIC}.connect",
+        f"after {HOST}.bind_resolver",
+        f"after {NETWORKS}._tell_inside",
+    ],
+)
+def test_connecting_is_cut_off(sea: Sea, place: str) -> None:
+    """It is as before, and can be asked for again."""
+    sea.network("aback", "10.9.0.0/24")  # by its name the default route would be its
+    one = sea.run(name="one", ports={"80/tcp": "8080"})
+    before, files = sea.shown(one), inner_files(sea, one)
+    cut(sea, place, "POST", "/networks/aback/connect", {"Container": one})
+    settled(sea)
+    assert sea.shown(one) == before
+    assert inner_files(sea, one) == files
+    wait_for(lambda: listens(sea, 8080), "it is reached")
+    sea.ok("POST", "/networks/aback/connect", {"Container": one})
+    settled(sea)
+    assert set(sea.places(one)) == {"bridge", "aback"}
+    assert sea.names(one, "one") == [sea.places(one)["aback"]]
+
+
+def inner_files(sea: Sea, one: str) -> list[list[str]]:
+    """The lines of hosts and resolv.conf of a running container."""
+    root = Path(f"/proc/{sea.pids[one]}/root/etc")
+    return [sorted((root / name).read_text().splitlines()) for name in ("hosts", "resolv.conf")]
+
+
+@pytest.mark.parametrize(
+    ("place", "done"),
+    [
+        (f"before {NETWORKS}._keep", False),
+        (f"after {NETWORKS}._keep", True),
+        (f"before {FABRIC}._republish", True),
+        (f"before {HOST}.disconnect", True),
+        (f"before {ENDPOINT}:unplug", True),
+        (f"after {HOST}.disconnect", True),
+        (f"before {ROWS}.remove_endpoint", True),
+        (f"after {FABRIC}.disconnect", True),
+    ],
+)
+def test_disconnecting_is_cut_off(sea: Sea, place: str, done: bool) -> None:
+    """It is as before, or disconnected: all of it."""
+    sea.network("aback", "10.9.0.0/24")
+    one = sea.run(name="one", ports={"80/tcp": "8080"})
+    sea.ok("POST", "/networks/aback/connect", {"Container": one})
+    cut(sea, place, "POST", "/networks/aback/disconnect", {"Container": one})
+    settled(sea)
+    assert set(sea.places(one)) == ({"bridge"} if done else {"bridge", "aback"})
+    wait_for(lambda: listens(sea, 8080), "it is reached")
+    if done:
+        sea.ok("POST", "/networks/aback/connect", {"Container": one})
+    sea.ok("POST", "/networks/aback/disconnect", {"Container": one})
+    settled(sea)
+    sea.ok("DELETE", "/networks/aback")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        f"before {FABRIC}.close",
+        f"before {FABRIC}._bury",
+        f"before {HOST}.unpublish",
+        f"after {HOST}.unpublish",
+        "before sampan.network.host:reap",
+        "after sampan.network.host:reap",
+        f"before {ROWS}.close_sandbox",
+    ],
+)
+def test_an_end_is_cut_off(sea: Sea, place: str) -> None:
+    """Address and port are free, nothing leads there any more."""
+    sea.network("back", "10.9.0.0/24")
+    one = sea.run(name="one", network="back", ports={"80/tcp": "8080"}, address="10.9.0.9")
+    moment, _, where = place.partition(" ")
+    sea.daemon.doomed(where, moment)
+    with contextlib.suppress(CUT):
+        sea.ask("POST", f"/containers/{one}/kill")
+    sea.daemon.wait_dead()
+    sea.daemon.start()
+    assert sea.inspect(one)["State"]["Status"] == "exited"
+    settled(sea)
+    sea.run(name="two", network="back", ports={"80/tcp": "8080"}, address="10.9.0.9")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [f"after {ROWS}.add_network", "before sampan.network.bridge:ensure", "after sampan.network.bridge:ensure",
+     f"after {HOST}.add_network"],
+)  # fmt: skip
+def test_making_a_network_is_cut_off(sea: Sea, place: str) -> None:
+    """It is there and works, or it isn't and can be made."""
+    cut(sea, place, "POST", "/networks/create", {"Name": "back", "IPAM": {"Config": [{"Subnet": "10.9.0.0/24"}]}})
+    settled(sea)
+    if not [one for one in sea.ok("GET", "/networks") if one["Name"] == "back"]:
+        sea.network("back", "10.9.0.0/24")
+    sea.run(name="one", network="back")
+    settled(sea)
+
+
+@pytest.mark.parametrize(
+    "place", [f"before {ROWS}.remove_network", f"before {HOST}.remove_network", "after sampan.network.bridge:remove"]
+)
+def test_removing_a_network_is_cut_off(sea: Sea, place: str) -> None:
+    """It is there and can be removed, or nothing of it is, not its bridge either."""
+    sea.network("back", "10.9.0.0/24")
+    cut(sea, place, "DELETE", "/networks/back")
+    settled(sea)
+    sea.ask("DELETE", "/networks/back")
+    settled(sea)
+    sea.network("other", "10.9.0.0/24")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        f"after {FABRIC}.load",
+        f"after {FABRIC}.remember",
+        f"after {FABRIC}.adopt",
+        f"before {HOST}.sweep",
+        f"after {HOST}.sweep",
+        f"before {ROWS}.close_sandbox",
+        f"before {HOST}.restore",
+        f"before {NETWORKS}.take_up",
+    ],
+)
+def test_taking_over_is_cut_off(sea: Sea, place: str) -> None:
+    """The one after the next finds the same."""
+    sea.network("back", "10.9.0.0/24")
+    lives = sea.run(name="lives", network="back", ports={"80/tcp": "8080"})
+    dies = sea.run(name="dies", network="back", ports={"80/tcp": "8081"}, address="10.9.0.9")
+    before = sea.shown(lives)
+    sea.daemon.kill()
+    os.kill(sea.pids[dies], signal.SIGKILL)
+    moment, _, where = place.partition(" ")
+    sea.daemon.doom = (where, moment, 1)
+    with contextlib.suppress(AssertionError, *CUT):
+        sea.daemon.start()
+    sea.daemon.wait_dead()
+    sea.daemon.doom = None
+    sea.daemon.start()
+    settled(sea)
+    assert sea.shown(lives) == before
+    assert sea.names(lives, "lives") == [sea.address(lives)]
+    sea.run(name="two", network="back", ports={"80/tcp": "8081"}, address="10.9.0.9")
