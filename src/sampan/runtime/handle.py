@@ -397,9 +397,7 @@ class Monitor:
     async def taken_on(self) -> None:
         """Wait until a monitor has the container.
 
-        Raises:
-            MonitorGone: none ever had it, all is as it was before.
-            TimeoutError: it has not even read the request.
+        Raises MonitorGone: none ever had it, all is as it was before; TimeoutError: it has not even read the request.
         """
         either: set[asyncio.Future[Any]] = {self.taken, self.exit}
         done, _ = await asyncio.wait(either, timeout=TAKE_WAIT_S, return_when=asyncio.FIRST_COMPLETED)
@@ -459,13 +457,9 @@ class Monitor:
     # What the engine asks for
 
     async def signal(self, signum: int) -> None:
-        """Send a signal to the container's first process.
+        """Send a signal to the container's first process. Raises MonitorGone: there is none, or no answer.
 
-        SIGKILL reaches a container whose monitor does not answer, too: the monitor is killed, and what it watched over
-        is ended as always when a monitor dies.
-
-        Raises:
-            MonitorGone: it is not running, or the monitor does not answer.
+        SIGKILL reaches a container whose monitor does not answer, too: the monitor is killed, and so what it watches.
         """
         try:
             await self._ask({"op": "signal", "signal": signum}, within=ANSWER_WAIT_S)

@@ -3,17 +3,22 @@
 import contextlib
 import http.client
 import os
+import shutil
 import signal
 import socket
+import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support.doom import Doomed
+from support.images import BUSYBOX
 from support.netlab import netlab
-from support.processes import wait_for
-from support.seas import Sea, answer
+from support.processes import cgroup_directories, look, wait_for
+from support.seas import ECHO, Sea, answer
 
 CUT_OFF = "the start was cut off: sampand ended in the middle of it"
 NO_NETWORK = "start failed at network: sampand ended before the network was there"
@@ -353,3 +358,197 @@ def test_taking_over_is_cut_off(sea: Sea, place: str) -> None:
     assert sea.shown(lives) == before
     assert sea.names(lives, "lives") == [sea.address(lives)]
     sea.run(name="two", network="back", ports={"80/tcp": "8081"}, address="10.9.0.9")
+
+
+# --- everything at once ----------------------------------------------------------------------------------------------
+
+
+def test_the_machine_goes_down() -> None:
+    """A new boot: no namespace, no run directory; the same data root. Addresses and ports are free, networks there."""
+    with netlab() as lab, netlab() as next_lab:
+        daemon = Doomed(space=lab.host)
+        with daemon:
+            daemon.engine.load_busybox()
+            sea = Sea(daemon, lab)
+            sea.network("back", "10.9.0.0/24")
+            one = sea.run(name="one", network="back", ports={"80/tcp": "8080"}, address="10.9.0.9")
+            plain = sea.run("sleep", "1000", name="plain", ports={"80/tcp": ""})
+            gone = sea.run("sleep", "1000", name="gone", network="back", host={"AutoRemove": True})
+            daemon.kill()
+            go_down(daemon)
+            with contextlib.closing(sqlite3.connect(daemon.data / "state.db")) as connection, connection:
+                connection.execute("UPDATE containers SET boot_id = 'an earlier one'")
+            daemon._space = next_lab.host
+            sea.lab = next_lab
+            daemon.start()
+            states = [sea.inspect(one)["State"] for one in (one, plain)]
+            assert [(state["Status"], state["ExitCode"]) for state in states] == [("exited", 255)] * 2
+            wait_for(lambda: sea.ask("GET", f"/containers/{gone}/json")[0] == 404, "the --rm container goes")
+            settled(sea)
+            assert sea.rows("SELECT * FROM sandboxes") == []
+            assert sea.links("bridge") == {}
+            assert {row["Name"] for row in sea.ok("GET", "/networks")} == {"bridge", "host", "none", "back"}
+            two = sea.run(name="two", network="back", ports={"80/tcp": "8080"}, address="10.9.0.9")
+            wait_for(lambda: listens(sea, 8080), "it is reached")
+            sea.ok("DELETE", f"/containers/{two}?force=1")
+            sea.ok("POST", f"/containers/{one}/start")
+            assert sea.address(one) == "10.9.0.9"
+            settled(sea)
+
+
+def go_down(daemon: Doomed) -> None:
+    """End all that runs, as power loss does, and clear what a boot clears."""
+    for process in sorted(daemon.family(), key=lambda one: one.comm != "sampan-zygote"):
+        process.kill()
+    wait_for(lambda: not any(one.alive() for one in daemon.family()), "all has ended")
+    for directory in sorted((d for d in cgroup_directories() if daemon.home.name in d), key=len, reverse=True):
+        with contextlib.suppress(OSError):
+            os.rmdir(directory)
+    shutil.rmtree(daemon.exec)
+
+
+@pytest.mark.parametrize("victims", ["monitor", "monitor and sampand", "monitor, zygote and sampand"])
+def test_a_monitor_dies(sea: Sea, victims: str) -> None:
+    """Its container is ended; address and port are free."""
+    sea.network("back", "10.9.0.0/24")
+    one = sea.run(name="one", network="back", ports={"80/tcp": "8080"}, address="10.9.0.9", User="app")
+    lives = sea.run(name="lives", network="back", ports={"80/tcp": "8081"})
+    monitor = look(look(sea.pids[one]).parent)
+    zygote = sea.daemon.zygote()
+    if "sampand" in victims:
+        sea.daemon.kill()
+    if "zygote" in victims:
+        zygote.kill()
+    monitor.kill()
+    if "sampand" in victims:
+        sea.daemon.start()
+    wait_for(lambda: sea.inspect(one)["State"]["Status"] == "exited", "the container ends")
+    settled(sea)
+    assert sea.names(lives, "one") == []
+    sea.run(name="two", network="back", ports={"80/tcp": "8080"}, address="10.9.0.9")
+
+
+def test_the_zygote_dies(sea: Sea) -> None:
+    one = sea.run(name="one", ports={"80/tcp": "8080"})
+    sea.daemon.zygote().kill()
+    sea.run(name="two", ports={"80/tcp": "8081"})
+    sea.daemon.restart()
+    settled(sea)
+    wait_for(lambda: listens(sea, 8080) and listens(sea, 8081), "both are reached")
+    assert sea.inspect(one)["State"]["Running"]
+
+
+def test_an_exit_while_sampand_was_away(sea: Sea) -> None:
+    """Address, name and port go with it, those of others stay."""
+    sea.network("back", "10.9.0.0/24")
+    lives = sea.run("sleep", "1000", name="lives", network="back")
+    dies = sea.run(name="dies", network="back", ports={"80/tcp": "8080"}, address="10.9.0.9")
+    gone = sea.run(name="gone", network="back", ports={"80/tcp": "8081"}, host={"AutoRemove": True})
+    sea.daemon.kill()
+    for one in (dies, gone):
+        os.kill(sea.pids[one], signal.SIGKILL)
+    wait_for(lambda: not any(os.path.exists(f"/proc/{sea.pids[one]}") for one in (dies, gone)), "both end")
+    with sea.lab.host.inside(), socket.socket() as other:
+        other.bind(("0.0.0.0", 8080))  # nobody holds it any more
+    sea.daemon.start()
+    wait_for(lambda: sea.ask("GET", f"/containers/{gone}/json")[0] == 404, "the --rm container goes")
+    settled(sea)
+    assert [sea.names(lives, name) for name in ("dies", "gone", "lives")] == [[], [], [sea.address(lives)]]
+    sea.run(name="two", network="back", ports={"80/tcp": "8081"}, address="10.9.0.9")
+    sea.ok("DELETE", f"/containers/{lives}?force=1")
+
+
+def test_an_end_in_the_middle_of_taking_over(sea: Sea) -> None:
+    """A container that ends while the next sampand looks at it takes no other's ports with it."""
+    others = [sea.run(name=f"other-{number}", ports={"80/tcp": str(8080 + number)}) for number in range(4)]
+    for _ in range(5):
+        dies = sea.run("sleep", "1000", ports={"80/tcp": ""})
+        sea.daemon.kill()
+        ending = threading.Timer(0.25, os.kill, (sea.pids[dies], signal.SIGKILL))
+        ending.start()
+        sea.daemon.start()
+        ending.join()
+        wait_for(lambda one=dies: sea.inspect(one)["State"]["Status"] == "exited", "it ends")
+        settled(sea)
+    assert all(sea.inspect(one)["State"]["Running"] for one in others)
+
+
+def test_a_container_that_shares(sea: Sea) -> None:
+    """It has no place of its own, before and after."""
+    owner = sea.run(name="owner", ports={"80/tcp": "8080"})
+    shares = sea.run("sleep", "1000", name="shares", network=f"container:{owner}")
+    sea.daemon.restart()
+    settled(sea)
+    with sea.inside(shares), socket.create_connection(("127.0.0.1", 80), timeout=5) as client:
+        assert echo(client, b"hello") == b"hello"
+    sea.ok("POST", f"/containers/{owner}/stop?t=0")
+    settled(sea)
+
+
+def test_a_name_given_while_the_database_did_not_hear_of_it(sea: Sea) -> None:
+    """A rename is whole after a crash: found by the new name, not by the old."""
+    sea.network("back")
+    one = sea.run(name="before", network="back")
+    # The first call is of taking over.
+    cut(sea, f"before {FABRIC}.rename", "POST", f"/containers/{one}/rename?name=behind", count=2)
+    assert sea.inspect(one)["Name"] == "/behind"
+    assert [sea.names(one, name) for name in ("behind", "before")] == [[sea.address(one)], []]
+
+
+# --- starts that fail ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("auto_remove", [False, True])
+@pytest.mark.parametrize(
+    ("command", "more", "why"),
+    [
+        (("nothing",), {}, "executable file not found"),
+        (ECHO, {"ports": {"80/tcp": "8080", "81/tcp": "9090"}}, "address already in use"),
+        (ECHO, {"address": "10.9.0.9"}, "Address already in use"),
+        (ECHO, {"host": {"Sysctls": {"net.ipv4.nothing": "1"}}}, ""),
+        (ECHO, {"WorkingDir": "/bin/busybox"}, "not a directory"),
+        (ECHO, {"User": "nobody-there"}, "unable to find user"),
+    ],
+)
+def test_a_start_fails(sea: Sea, command: tuple[str, ...], more: dict[str, Any], why: str, auto_remove: bool) -> None:
+    """Nothing is left of it but the container, if that stays."""
+    sea.network("back", "10.9.0.0/24")
+    sea.run("sleep", "1000", network="back", address="10.9.0.9")
+    more = {"ports": {"80/tcp": "8080"}, **more}
+    more["host"] = {**more.get("host", {}), "AutoRemove": auto_remove}
+    one = sea.create(*command, network="back", **more)
+    with sea.lab.host.call(socket.create_server, ("0.0.0.0", 9090)):
+        status, answered = sea.ask("POST", f"/containers/{one}/start")
+    assert status >= 400
+    assert why.lower() in answered["message"].lower(), answered
+    settled(sea)
+    if auto_remove:
+        wait_for(lambda: sea.ask("GET", f"/containers/{one}/json")[0] == 404, "the --rm container goes")
+    sea.run(network="back", ports={"80/tcp": "8080"})
+
+
+def test_the_same_address_and_port_again_and_again(sea: Sea) -> None:
+    """`docker run --rm --ip X -p N:80`, one behind the other; also where a network has one address only."""
+    sea.network("back", "10.9.0.0/24")
+    sea.network("narrow", "10.9.1.0/30")
+    for _ in range(10):
+        fixed = ("--network", "back", "--ip", "10.9.0.9", "-p", "8080:80", "-p", "8080:80/udp")
+        assert sea.daemon.engine.docker("run", "--rm", *fixed, BUSYBOX, "true").code == 0
+        assert sea.daemon.engine.docker("run", "--rm", "--network", "narrow", BUSYBOX, "true").code == 0
+    for _ in range(10):
+        one = sea.create("sleep", "1000", network="narrow", ports={"80/tcp": "8080"}, host={"AutoRemove": True})
+        sea.ok("POST", f"/containers/{one}/start")
+        sea.ok("DELETE", f"/containers/{one}?force=1")
+    sea.ok("DELETE", "/networks/narrow")
+
+
+def test_many_ports(sea: Sea) -> None:
+    """More than a packet between sampand and a monitor takes."""
+    ports = {f"{number}/tcp": str(number) for number in range(9000, 9300)}
+    one = sea.run("nc", "-ll", "-p", "9299", "-e", "cat", name="one", ports=ports)
+    before = sea.shown(one)
+    sea.daemon.restart()
+    assert sea.shown(one) == before
+    settled(sea)
+    wait_for(lambda: listens(sea, 9299), "it is reached")
+    sea.ok("DELETE", f"/containers/{one}?force=1")
