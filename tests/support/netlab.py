@@ -165,6 +165,7 @@ class Netlab:
 
     def __init__(self, mtu: int = 1500) -> None:
         self._spaces: list[Space] = []
+        self._world: subprocess.Popen[bytes] | None = None
         try:
             self.host, self.outside = self.space("host"), self.space("outside")
             self._join(mtu)
@@ -182,8 +183,28 @@ class Netlab:
         """The same as ``space.run``."""
         return space.run(*argv, check=check)
 
+    def open_world(self, mtu: int = 1400) -> None:
+        """Lead host's default route to the internet, over an uplink ``tap0`` of ``mtu`` bytes, by IPv4.
+
+        slirp4netns translates it in user space to connections of the machine, whose network stays as it is.
+        """
+        program = find_program("slirp4netns")
+        if program is None:
+            pytest.skip("needs slirp4netns (Debian: slirp4netns)")
+        self.host.batch("route del default", "route del ::/0")
+        ready, told = os.pipe()
+        flags = ["--configure", f"--mtu={mtu}", "--disable-host-loopback", f"--ready-fd={told}", "--netns-type=path"]
+        argv = ["setpriv", "--pdeathsig", "KILL", "--", program, *flags, self.host.path, "tap0"]
+        self._world = subprocess.Popen(argv, pass_fds=(told,), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        os.close(told)
+        with os.fdopen(ready, "rb") as waiting:
+            assert waiting.read(1), "slirp4netns ended at once"
+
     def close(self) -> None:
         """Let everything go, last first."""
+        if self._world is not None:
+            self._world.kill()
+            self._world.wait(PATIENCE_S)
         while self._spaces:
             self._spaces.pop().close()
 

@@ -111,8 +111,8 @@ class Site:
 
 
 @contextmanager
-def site(mtu: int = 1500) -> Iterator[Site]:
-    """A site for the body, with the image BUSYBOX."""
+def site(mtu: int = 1500, *, world: bool = False) -> Iterator[Site]:
+    """A site for the body, with the image BUSYBOX; ``world``: its uplink leads to the internet."""
     docker_or_skip()
     with ExitStack() as stack:
         servers = Servers()
@@ -125,6 +125,8 @@ def site(mtu: int = 1500) -> Iterator[Site]:
             stack.callback(host.close)
         else:
             lab = stack.enter_context(netlab(mtu))
+            if world:
+                lab.open_world()
             host, outside = lab.host, lab.outside
             engine = stack.enter_context(Sampand(space=host)).engine
         engine.load_busybox()
