@@ -31,7 +31,7 @@ async def explain(core: Core, container: Container) -> list[schema.PortVerdict]:
     exposed = [places.parse_port(port) for port in container.stored.config.exposed_ports or {}]
     mode = container.stored.host.network_mode
     owner = places.shared_with(core.catalog, mode) if mode.startswith(places.SHARED) else container
-    seen = await core.fabric.survey()
+    seen = await core.thread(reach.survey, await core.fabric.others(fresh=True))
     if owner.stored.host.network_mode == "host":
         return [_row(one) for one in reach.of_host_network(exposed, seen)]
     sandbox = core.fabric.sandbox(owner.id)
@@ -76,9 +76,12 @@ async def warnings(core: Core, container: Container, sandbox: Sandbox | None) ->
 
 
 async def _warnings(core: Core, ports: reach.Ports) -> list[str]:
-    networks = list(core.fabric.networks.values())
     try:
-        return reach.warnings(ports, networks, await core.fabric.survey())
+        others = await core.fabric.others()
+        if not others.ruleset.chains:
+            return []
+        networks = list(core.fabric.networks.values())
+        return await core.thread(lambda: reach.warnings(ports, networks, reach.survey(others)))
     except (OSError, ValueError) as error:
         log.warning("it can't be told who reaches the ports that are published: %s", error)
         return []

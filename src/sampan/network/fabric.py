@@ -25,13 +25,14 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from sampan.linux.netwatch import TABLES, Notices
-from sampan.network import host, pools, reach, ruleset
+from sampan.network import host, pools, ruleset
 from sampan.network.dns import sockets as dns_sockets
 from sampan.network.dns.forward import Exits, Forwarder
 from sampan.network.dns.server import Resolver
 from sampan.network.dns.sockets import Sockets
 from sampan.network.endpoint import Place, choose_default, targeted
 from sampan.network.errors import AddressInUse, NetworkError, NoAddressLeft, NoSuchNetwork
+from sampan.network.explain import Others, read_others
 from sampan.network.firewall import bridges_show_ipv6
 from sampan.network.host import Contents, Host
 from sampan.network.model import (
@@ -45,7 +46,6 @@ from sampan.network.model import (
 from sampan.network.names import Names
 from sampan.network.pools import DEFAULT_RANGES, Range, Surroundings
 from sampan.network.ports import Binding, Owner, Ports, Reserved
-from sampan.network.reach import Survey
 from sampan.network.relay import Relays
 from sampan.network.resolvconf import Resolution
 from sampan.network.rows import NetworkRows, SandboxRow
@@ -119,6 +119,7 @@ class Fabric:
         self._reaper = ThreadPoolExecutor(1, thread_name_prefix="network-reaper")
         self._closing: dict[str, asyncio.Task[None]] = {}
         self._vigil: Vigil | None = None
+        self._others: tuple[int, Others] | None = None
         self._allowed: frozenset[Link] = frozenset()
         self.links_wanted: Callable[[], frozenset[Link]] = frozenset  # told by who knows of links: the engine
         self._settled = asyncio.Event()  # not between `remember` and the end of `settle`
@@ -218,7 +219,7 @@ class Fabric:
     async def _run(self, work: Callable[[Host], T]) -> T:
         """Do something to the kernel's side, in its thread."""
         if self._vigil is None:  # before the first look, so that nothing that comes after it is missed
-            self._vigil = Vigil(Notices(), self._look_after)
+            self._vigil = Vigil(Notices(ruleset.NAME), self._look_after)
             self._allowed = self.links_wanted()
         return await asyncio.get_running_loop().run_in_executor(self._kernel, self._with_host, work)
 
@@ -247,11 +248,17 @@ class Fabric:
             add, remove, self._allowed = sorted(wanted - self._allowed), sorted(self._allowed - wanted), wanted
             await self._run(lambda kernel: kernel.link(add, remove))
 
-    async def survey(self) -> Survey:
-        """Look at what else decides who reaches a port. Raises NetlinkError."""
-        if self._host is None:
-            return await asyncio.to_thread(reach.survey)
-        return await self._run(lambda made: made.survey())
+    async def others(self, *, fresh: bool = False) -> Others:
+        """Return the rules of others; again only once they have changed, unless they are to be ``fresh``.
+
+        Raises NetlinkError.
+        """
+        if self._vigil is None:
+            return await asyncio.to_thread(read_others)
+        number = self._vigil.rules_of_others()
+        if fresh or self._others is None or self._others[0] != number:
+            self._others = number, await self._run(Host.others)
+        return self._others[1]
 
     # Networks
 

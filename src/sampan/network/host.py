@@ -26,13 +26,13 @@ from sampan.linux.netlink import NETLINK_NETFILTER, NetlinkError, Socket
 from sampan.linux.netwatch import TABLES
 from sampan.linux.nftdump import read_keys
 from sampan.linux.rtnetlink import Rtnetlink
-from sampan.network import bridge, endpoint, parent, reach, ruleset
+from sampan.network import bridge, endpoint, parent, ruleset
 from sampan.network.dns import redirect, sockets
 from sampan.network.endpoint import Place, choose_default
 from sampan.network.errors import NetworkError
+from sampan.network.explain import Others, read_others_by
 from sampan.network.firewall import Firewall, bridges_show_ipv6
 from sampan.network.model import Endpoint, Network, Publication
-from sampan.network.reach import Survey
 from sampan.network.ruleset import Desired, Detour, Link
 
 log = logging.getLogger(__name__)
@@ -273,9 +273,9 @@ class Host:
         """Change what is open within networks without inter-container traffic."""
         self._firewall.link(add, remove)
 
-    def survey(self) -> Survey:
-        """Look at what else decides who reaches a port."""
-        return reach.survey(self._netfilter)
+    def others(self) -> Others:
+        """Read the rules of others."""
+        return read_others_by(self._netfilter)
 
     def routed(self) -> list[str]:
         """Return the prefixes that the host routes."""

@@ -13,7 +13,6 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
-from sampan.linux.netlink import Socket
 from sampan.linux.rtnetlink import Rtnetlink
 from sampan.network import parent
 from sampan.network.endpoint import Place, choose_default, targeted
@@ -33,8 +32,6 @@ from sampan.network.explain import (
     explain_host,
     explain_to,
     joined,
-    read_others,
-    read_others_by,
     warning,
 )
 from sampan.network.model import OPTION_HOST_BINDING, OPTION_ICC, Endpoint, Network, Publication
@@ -81,14 +78,10 @@ class Verdict:
     rule: str
 
 
-def survey(netfilter: Socket | None = None) -> Survey:
-    """Look around in the namespace that the thread is in, by ``netfilter`` if that is open already.
-
-    Raises NetlinkError: the kernel refused.
-    """
+def survey(others: Others) -> Survey:
+    """Look around in the namespace that the thread is in. Raises NetlinkError: the kernel refused."""
     with Rtnetlink() as links:
         uplinks = {version: _uplink(links, address) for version, address in _SOMEWHERE.items()}
-    others = read_others() if netfilter is None else read_others_by(netfilter)
     return Survey(others, uplinks, {version: _shows(name) for version, name in _SHOWS.items()})
 
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from sampan.linux.netwatch import Notices
+from sampan.linux.netwatch import RULES, Notices
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,7 @@ class Vigil:
         """Begin; ``act`` is given what was seen (`sampan.linux.netwatch`), one call at a time."""
         self._notices, self._act = notices, act
         self._seen: set[int] = set()
+        self._rules = 0
         self._task: asyncio.Task[None] | None = None
         self._wait_s = QUIET_S
         self._acted = 0.0
@@ -32,8 +33,15 @@ class Vigil:
         for descriptor in notices.descriptors():
             loop.add_reader(descriptor, self._notice)
 
+    def rules_of_others(self) -> int:
+        """Return a number that is another one when others' rules have changed; up to this very moment."""
+        self._notice()
+        return self._rules
+
     def _notice(self) -> None:
-        self._seen |= self._notices.read()
+        seen = self._notices.read()
+        self._rules += RULES in seen
+        self._seen |= seen - {RULES}
         if self._seen and self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._rounds())
 
