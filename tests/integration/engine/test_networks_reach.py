@@ -1,7 +1,7 @@
 """Who reaches whom, on a real sampand: its host and a neighbour of it are network namespaces (support/netlab.py).
 
-Everything of the first part is tried twice: where bridges show frames to rules (br_netfilter, as beside dockerd or
-Kubernetes), and where they don't.
+Everything is tried where bridges show frames to rules (br_netfilter, as beside dockerd or Kubernetes), where they
+don't, and where the host is strict about source addresses (rp_filter, as hardened hosts are).
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ ROUTED_OPTION = "com.docker.network.bridge.enable_ip_masquerade=false"
 BOUND_OPTION = f"com.docker.network.bridge.host_binding_ipv4={HOST4}"
 
 
-@pytest.fixture(scope="module", params=["routed", "frames shown"])
+@pytest.fixture(scope="module", params=["routed", "frames shown", "strict"])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    if request.param != "routed" and not os.path.exists("/proc/sys/net/bridge"):
+    frames = request.param == "frames shown"
+    if frames and not os.path.exists("/proc/sys/net/bridge"):
         pytest.skip("this kernel has no br_netfilter")
-    with netlab() as lab, Place(lab, shows_frames=request.param != "routed") as one:
+    with netlab() as lab, Place(lab, shows_frames=frames) as one:
+        for link in ("all", "default", "eth0") if request.param == "strict" else ():
+            lab.host.sysctl(f"ipv4/conf/{link}/rp_filter", "1")
         _people(one)
         yield one
 

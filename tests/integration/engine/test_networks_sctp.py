@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from support import daemon
 from support.daemon import Sampand
 from support.http import ask, load
 from support.images import BUSYBOX, busybox_archive
@@ -68,7 +69,8 @@ def heard(space: Space, address: str, port: int) -> str:
         return one.recv(100).decode()
 
 
-def test_sctp_reaches_a_published_port(lab: Netlab) -> None:
+def test_sctp_reaches_a_published_port(lab: Netlab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemon, "START_S", 120.0)  # in an emulated machine
     with Sampand(space=lab.host) as sampand:
         engine = sampand.engine.host
         load(engine, busybox_archive())
