@@ -22,6 +22,7 @@ from support.doom import Doomed
 from support.http import ask
 from support.images import BUSYBOX
 from support.netlab import Netlab
+from support.processes import wait_for
 
 ECHO = ("nc", "-ll", "-p", "80", "-e", "cat")  # echoes on port 80, to many
 ANSWER_S = 5.0
@@ -51,20 +52,24 @@ class Sea:
         ipam = {"Config": [{"Subnet": subnet}]} if subnet else {}
         return str(self.ok("POST", "/networks/create", {"Name": name, "IPAM": ipam, **more})["Id"])
 
-    def create(
-        self,
+    def create(self, *command: str, name: str = "", **rest: Any) -> str:
+        """Make a container, see `body`; its id."""
+        query = f"?name={name}" if name else ""
+        return str(self.ok("POST", f"/containers/create{query}", self.body(*command, **rest))["Id"])
+
+    @staticmethod
+    def body(
         *command: str,
-        name: str = "",
         network: str = "bridge",
         ports: dict[str, str] | None = None,
         address: str = "",
         host: dict[str, Any] | None = None,
         **config: Any,
-    ) -> str:
-        """Make a container; ``ports``: container's → host's, "" for any. Its id."""
+    ) -> dict[str, Any]:
+        """Return a request for a container; ``ports``: container's → host's, "" for any."""
         published = {port: [{"HostPort": one}] for port, one in (ports or {}).items()}
         wanted = {"IPAMConfig": {"IPv4Address": address}} if address else {}
-        body = {
+        return {
             "Image": BUSYBOX,
             "Cmd": list(command or ECHO),
             "ExposedPorts": {port: {} for port in published},
@@ -72,7 +77,6 @@ class Sea:
             "NetworkingConfig": {"EndpointsConfig": {network: wanted}} if wanted else {},
             **config,
         }
-        return str(self.ok("POST", f"/containers/create{f'?name={name}' if name else ''}", body)["Id"])
 
     def run(self, *command: str, **rest: Any) -> str:
         """Make and start one."""
@@ -253,6 +257,26 @@ def answer(client: socket.socket) -> list[str]:
             found.append(socket.inet_ntoa(packet[place + 12 : place + 12 + size]))
         place += 12 + size
     return sorted(found)
+
+
+def settled(sea: Sea) -> None:
+    """Wait until rows, links, firewall and held ports say what the containers do."""
+    faults: list[str] = []
+
+    def fit() -> bool:
+        faults[:] = sea.faults()
+        return not faults
+
+    try:
+        wait_for(fit, "all fits together")
+    except AssertionError as error:
+        raise AssertionError("\n".join(faults)) from error
+
+
+def echo(client: socket.socket, text: bytes) -> bytes:
+    """Send a line; what comes back."""
+    client.sendall(text)
+    return client.recv(len(text))
 
 
 def networks_of(facts: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from support.doom import Doomed
 from support.images import BUSYBOX
 from support.netlab import netlab
 from support.processes import cgroup_directories, look, wait_for
-from support.seas import ECHO, Sea, answer
+from support.seas import ECHO, Sea, answer, echo, settled
 
 CUT_OFF = "the start was cut off: sampand ended in the middle of it"
 NO_NETWORK = "start failed at network: sampand ended before the network was there"
@@ -33,26 +33,6 @@ def sea() -> Iterator[Sea]:
         one = Sea(daemon, lab)
         yield one
         settled(one)
-
-
-def settled(sea: Sea) -> None:
-    """Wait until rows, links, firewall and held ports say what the containers do."""
-    faults: list[str] = []
-
-    def fit() -> bool:
-        faults[:] = sea.faults()
-        return not faults
-
-    try:
-        wait_for(fit, "all fits together")
-    except AssertionError as error:
-        raise AssertionError("\n".join(faults)) from error
-
-
-def echo(client: socket.socket, text: bytes) -> bytes:
-    """Send a line; what comes back."""
-    client.sendall(text)
-    return client.recv(len(text))
 
 
 # --- sampand, at rest ------------------------------------------------------------------------------------------------
