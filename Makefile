@@ -53,7 +53,8 @@ bench: $(STAMP)  ## the same work on Sampan and on a current Docker, medians and
 
 crash: $(STAMP)  ## kill the daemon, zygote and monitors a few hundred times at random moments
 	@tests/support/packages
-	@SAMPAN_CRASHES=$${SAMPAN_CRASHES:-300} $(BIN)/python -m pytest --timeout=3600 tests/integration/test_campaign.py -s $(ARGS)
+	@SAMPAN_CRASHES=$${SAMPAN_CRASHES:-300} $(BIN)/python -m pytest --timeout=3600 tests/integration/test_campaign.py \
+		tests/integration/test_campaign_networks.py -s $(ARGS)
 
 record-peer: $(STAMP)  ## ask the Docker daemon named by SAMPAN_PEER again what tests/peer/ holds
 	@test -n "$$SAMPAN_PEER" || { echo "make: SAMPAN_PEER is not set (unix:///path/to/docker.sock)" >&2; exit 2; }

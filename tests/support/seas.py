@@ -26,6 +26,7 @@ from support.processes import wait_for
 
 ECHO = ("nc", "-ll", "-p", "80", "-e", "cat")  # echoes on port 80, to many
 ANSWER_S = 5.0
+ADDRESSES = ("IPAddress", "GlobalIPv6Address")
 
 
 class Sea:
@@ -153,54 +154,68 @@ class Sea:
         elements = [element for item in sets if item.name in ("ports4", "bound4") for element in item.elements]
         return {(int.from_bytes(one.first[-4:-2], "big"), socket.inet_ntoa(one.data[:4])) for one in elements}
 
+    def plugged(self) -> dict[str, Any]:
+        """What inspect says of the running containers with a network namespace that is plugged into networks, by id."""
+        running = {row["Id"]: self.inspect(row["Id"]) for row in self.ok("GET", "/containers/json")}
+        modes = {one: facts["HostConfig"]["NetworkMode"] for one, facts in running.items()}
+        alone = {one for one, mode in modes.items() if mode in ("none", "host") or mode.startswith("container:")}
+        return {one: facts for one, facts in running.items() if one not in alone}
+
     def faults(self) -> list[str]:
         """Return what doesn't fit together; wait until it is empty where something goes on behind the answer."""
-        running = [row["Id"] for row in self.ok("GET", "/containers/json")]
-        live = {one: self.inspect(one) for one in running}
-        own = {
-            one: facts
-            for one, facts in live.items()
-            if facts["HostConfig"]["NetworkMode"] not in ("none", "host")
-            and not facts["HostConfig"]["NetworkMode"].startswith("container:")
-        }
+        own = self.plugged()
         found = []
         sandboxes = {row[0] for row in self.rows("SELECT id FROM sandboxes")}
         if sandboxes != set(own):
             found.append(f"sandboxes {short(sandboxes)}, running {short(own)}")
-        endpoints = {place["EndpointID"] for facts in own.values() for place in networks_of(facts).values()}
+        return found + self.place_faults(own) + self.port_faults(own) + self.inner_faults(own)
+
+    def place_faults(self, own: dict[str, Any]) -> list[str]:
+        """Rows and links of endpoints against what is shown."""
+        found = []
+        listed = [place for facts in own.values() for place in networks_of(facts).values()]
+        endpoints = {place["EndpointID"] for place in listed}
         kept = {row[0] for row in self.rows("SELECT id FROM endpoints")}
         if kept != endpoints:
             found.append(f"endpoints kept {short(kept)}, shown {short(endpoints)}")
         given = {(row[0], row[1]) for row in self.rows("SELECT network_id, address FROM addresses")}
-        shown = [
-            (place["NetworkID"], place["IPAddress"]) for facts in own.values() for place in networks_of(facts).values()
-        ]
+        shown = [(place["NetworkID"], place[key]) for place in listed for key in ADDRESSES if place[key]]
         if given != set(shown) or len(shown) != len(set(shown)):
             found.append(f"addresses kept {sorted(given)}, shown {sorted(shown)}")
-        aliases = {alias.rpartition(" ")[2] for alias in self.links().values()}
-        if aliases != endpoints:
-            found.append(f"host ends {short(aliases)} {sorted(self.links())}, endpoints {short(endpoints)}")
-        ports = {port for facts in own.values() for port in ports_of(facts)}
+        drivers = {row["Id"]: row["Driver"] for row in self.ok("GET", "/networks")}
+        wanted = {place["EndpointID"] for place in listed if drivers.get(place["NetworkID"]) == "bridge"}
+        there = {alias.rpartition(" ")[2] for alias in self.links().values()}
+        if there != wanted:
+            found.append(f"host ends {short(there)} {sorted(self.links())}, endpoints {short(wanted)}")
+        strangers = {alias.rpartition(" ")[2] for alias in self.links("bridge").values()} - set(drivers)
+        if strangers:
+            found.append(f"bridges of networks that are not there: {short(strangers)}")
+        return found
+
+    def port_faults(self, own: dict[str, Any]) -> list[str]:
+        """The firewall's elements and the held sockets against what is shown."""
+        found = []
         published = self.published()
         reachable = {port for facts in own.values() if networks_of(facts) for port in ports_of(facts)}
         if {port for port, _ in published} != reachable or len(published) != len(reachable):
             found.append(f"ports in the firewall {sorted(published)}, shown {sorted(reachable)}")
-        addresses = {address for _, address in shown}
+        addresses = {place["IPAddress"] for facts in own.values() for place in networks_of(facts).values()}
         found += [f"port {port} leads to {target}, nobody's" for port, target in published if target not in addresses]
+        ports = {port for facts in own.values() for port in ports_of(facts)}
         if self.held() != ports:
             found.append(f"ports held {sorted(self.held())}, shown {sorted(ports)}")
-        known = {row["Id"] for row in self.ok("GET", "/networks")}
-        strangers = {alias.rpartition(" ")[2] for alias in self.links("bridge").values()} - known
-        if strangers:
-            found.append(f"bridges of networks that are not there: {short(strangers)}")
-        return found + self.inner_faults(own)
+        return found
 
     def inner_faults(self, own: dict[str, Any]) -> list[str]:
         """What the containers' own namespaces have against what is shown."""
         found = []
         for one, facts in own.items():
             shown = {place["IPAddress"] for place in networks_of(facts).values()}
-            listed = self.lab.host.run("nsenter", "-t", str(facts["State"]["Pid"]), "-n", "ip", "-j", "-4", "address")
+            argv = ("nsenter", "-t", str(facts["State"]["Pid"]), "-n", "ip", "-j", "-4", "address")
+            listed = self.lab.host.run(*argv, check=False)
+            if not listed.startswith("["):
+                found.append(f"container {one[:12]} is said to run: {listed}")
+                continue
             has = {a["local"] for link in json.loads(listed) for a in link["addr_info"] if link["ifname"] != "lo"}
             if has != shown:
                 found.append(f"container {one[:12]} has {sorted(has)}, shown {sorted(shown)}")

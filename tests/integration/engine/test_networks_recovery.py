@@ -16,7 +16,7 @@ import pytest
 
 from support.doom import Doomed
 from support.images import BUSYBOX
-from support.netlab import netlab
+from support.netlab import Netlab, netlab
 from support.processes import cgroup_directories, look, wait_for
 from support.seas import ECHO, Sea, answer, echo, settled
 
@@ -78,9 +78,9 @@ def test_sampand_away_and_back(sea: Sea, end: str) -> None:
     sea.run(name="again", ports={"80/tcp": "8081"})
 
 
-def listens(sea: Sea, port: int) -> bool:
+def listens(sea: Sea, port: int, address: str = Netlab.HOST4) -> bool:
     """Whether a published port echoes."""
-    with contextlib.suppress(OSError), sea.connect(port) as client:
+    with contextlib.suppress(OSError), sea.connect(port, address) as client:
         return echo(client, b"?") == b"?"
     return False
 
@@ -95,6 +95,37 @@ def test_twice_away(sea: Sea) -> None:
         sea.daemon.start()
         assert answer(question) == [sea.address(one)]
         settled(sea)
+
+
+def test_other_kinds_of_networks(sea: Sea) -> None:
+    """IPv6 translated and relayed, macvlan, internal, several at once: as before, and reached as before."""
+    config = [{"Subnet": "10.9.0.0/24"}, {"Subnet": "fd00:9::/64"}]
+    sea.network("six", EnableIPv6=True, IPAM={"Config": config})
+    sea.network("mac", "192.0.2.0/24", Driver="macvlan", Options={"parent": "eth0"})
+    sea.network("inner", "10.8.0.0/24", Internal=True)
+    six = sea.run(name="six", network="six", ports={"80/tcp": "8080"})
+    relayed = sea.run(name="relayed", ports={"80/tcp": "8081"})
+    both = sea.run("sleep", "1000", name="both", network="inner")
+    sea.ok("POST", "/networks/mac/connect", {"Container": both})
+    before = [sea.shown(one) for one in (six, relayed, both)]
+    wait_for(lambda: all(listens(sea, port, Netlab.HOST6) for port in (8080, 8081)), "they listen")
+    client, found = sea.connect(8080, Netlab.HOST6), sea.names(both, "both")
+    assert echo(client, b"before") == b"before"
+    sea.daemon.kill()
+    assert echo(client, b"without") == b"without"
+    late = sea.connect(8081, Netlab.HOST6)  # to a relay that isn't there
+    late.sendall(b"late")
+    question = sea.question(both, "both")
+    sea.daemon.start()
+    assert echo(client, b"after") == b"after"
+    assert late.recv(4) == b"late"
+    assert answer(question) == found
+    assert [sea.shown(one) for one in (six, relayed, both)] == before
+    settled(sea)
+    sea.ok("POST", "/networks/mac/disconnect", {"Container": both})
+    sea.ok("POST", "/networks/six/connect", {"Container": both})
+    assert sea.names(both, "six") == [sea.address(six)]
+    settled(sea)
 
 
 # --- sampand, in the middle of something ------------------------------------------------------------------------------
