@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from sampan.engine.host import Host, Settings
     from sampan.engine.rows import ContainerRows
     from sampan.image.store import Images
-    from sampan.network.fabric import Fabric, Sandbox
+    from sampan.network.fabric import Fabric
     from sampan.network.resolvconf import Resolution
+    from sampan.network.sandbox import Sandbox
     from sampan.runtime.supervisor import Supervisor
     from sampan.storage.containers import ContainerDirectories
     from sampan.storage.snapshots import Snapshots

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sampan.engine.container import Container
     from sampan.engine.contracts import Actor, Filters
     from sampan.engine.core import Core
-    from sampan.network.fabric import Sandbox
+    from sampan.network.sandbox import Sandbox
 
 log = logging.getLogger(__name__)
 

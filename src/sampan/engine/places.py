@@ -14,9 +14,10 @@ from sampan.api import schema
 from sampan.engine.errors import BadParameter, Conflict
 from sampan.network import pools
 from sampan.network.errors import BadConfig, NoSuchNetwork
-from sampan.network.fabric import PREDEFINED, Wish
+from sampan.network.fabric import PREDEFINED
 from sampan.network.model import DEFAULT_NETWORK
 from sampan.network.ports import Binding
+from sampan.network.sandbox import Wish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from sampan.engine.catalog import Catalog
     from sampan.engine.container import Container
     from sampan.engine.core import Core
-    from sampan.network.fabric import Fabric, Sandbox
+    from sampan.network.fabric import Fabric
     from sampan.network.model import Endpoint, Network
+    from sampan.network.sandbox import Sandbox
 
 SHARED: Final = "container:"
 _PROTOCOLS: Final = frozenset({"tcp", "udp", "sctp"})

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from sampan.engine.container import Container
     from sampan.engine.core import Core
-    from sampan.network.fabric import Sandbox
     from sampan.network.files import Entry
     from sampan.network.model import Endpoint
     from sampan.network.resolvconf import Resolution
+    from sampan.network.sandbox import Sandbox
 
 
 @dataclass(slots=True)

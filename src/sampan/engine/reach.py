@@ -19,7 +19,7 @@ from sampan.network.errors import NetworkError
 if TYPE_CHECKING:
     from sampan.engine.container import Container
     from sampan.engine.core import Core
-    from sampan.network.fabric import Sandbox
+    from sampan.network.sandbox import Sandbox
 
 log = logging.getLogger(__name__)
 

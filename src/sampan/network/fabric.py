@@ -21,7 +21,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from sampan.linux.netwatch import TABLES, Notices
@@ -38,18 +38,18 @@ from sampan.network.host import Contents, Host
 from sampan.network.model import (
     DEFAULT_NETWORK,
     OPTION_HOST_BINDING,
-    OPTION_INTERFACE_PREFIX,
     Endpoint,
     Network,
     Publication,
 )
 from sampan.network.names import Names
 from sampan.network.pools import DEFAULT_RANGES, Range, Surroundings
-from sampan.network.ports import Binding, Owner, Ports, Reserved
+from sampan.network.ports import Binding, Owner, Ports
 from sampan.network.relay import Relays
 from sampan.network.resolvconf import Resolution
 from sampan.network.rows import NetworkRows, SandboxRow
 from sampan.network.ruleset import Link
+from sampan.network.sandbox import Sandbox, Wish, draft, foreseen, port_name
 from sampan.network.vigil import Vigil
 
 T = TypeVar("T")
@@ -59,44 +59,6 @@ log = logging.getLogger(__name__)
 PREDEFINED: Final = {DEFAULT_NETWORK: "bridge", "host": "host", "none": "null"}  # name → driver
 _UDP, _TCP = "dns-udp", "dns-tcp"
 _NETNS: Final = "netns"
-_PORT: Final = "port:"
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """A network that a sandbox is to be on."""
-
-    network: Network
-    ipv4: str = ""
-    ipv6: str = ""
-    mac: str = ""
-    aliases: tuple[str, ...] = ()
-    dns_names: tuple[str, ...] = ()
-    links: tuple[str, ...] = ()
-    priority: int = 0
-    options: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True, eq=False)
-class Sandbox:
-    """One network namespace, from its addresses to its end."""
-
-    id: str
-    endpoints: dict[str, Endpoint] = field(default_factory=dict)  # by network, in the order of connecting
-    publications: tuple[Publication, ...] = ()
-    reserved: list[Reserved] = field(default_factory=list)  # until the monitor has them
-    netns: int = -1
-    resolver: Resolver | None = None
-    relays: list[str] = field(default_factory=list)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    def port_sockets(self) -> dict[str, int]:
-        """Return the sockets that hold the published ports, for the monitor, by name."""
-        return {_port_name(one.publication): one.socket.fileno() for one in self.reserved if one.socket is not None}
-
-
-def _port_name(one: Publication) -> str:
-    return f"{_PORT}{one.protocol}:{one.host_ip}:{one.host_port}"
 
 
 class Fabric:
@@ -165,6 +127,8 @@ class Fabric:
             if one.sandbox_id in self._sandboxes and one.network_id in self.networks:
                 self._sandboxes[one.sandbox_id].endpoints[one.network_id] = one
                 self.names.put(one)
+        for sandbox in self._sandboxes.values():
+            sandbox.publications = self._targeted(sandbox, sandbox.publications)
 
     async def settle(self) -> None:
         """Repair what the live sandboxes need; forget the dead. Raises NetworkError, OSError: the kernel refused."""
@@ -348,14 +312,15 @@ class Fabric:
             await self._closing[sandbox_id]
         sandbox = Sandbox(sandbox_id)
         try:
-            opened = self._rows.open_sandbox(SandboxRow(sandbox_id, self._boot_id))
-            for number, wish in enumerate(wishes):
-                prefix = wish.network.options.get(OPTION_INTERFACE_PREFIX) or "eth"
-                one = await self._add_endpoint(sandbox_id, wish, f"{prefix}{number}")
-                sandbox.endpoints[wish.network.id] = one
-            await _done(opened)
+            drafts = [draft(sandbox_id, wish, number) for number, wish in enumerate(wishes)]
             if bindings:
-                await self._reserve(sandbox, bindings, owner)
+                await self._reserve(sandbox, wishes, bindings, Owner(sandbox_id, owner, drafts[0].id))
+            ports = tuple(one.publication for one in sandbox.reserved)
+            opened = self._rows.open_sandbox(SandboxRow(sandbox_id, self._boot_id, ports))
+            for one, wish in zip(drafts, wishes, strict=True):  # the first shares its commit with the row
+                sandbox.endpoints[wish.network.id] = await self._add_endpoint(one, wish)
+            await _done(opened)
+            sandbox.publications = self._targeted(sandbox, ports)
         except BaseException:
             self._drop_ports(sandbox)
             with contextlib.suppress(Exception):  # the first error is the one to tell; the next start finds the row
@@ -364,20 +329,7 @@ class Fabric:
         self._sandboxes[sandbox_id] = sandbox
         return sandbox
 
-    async def _add_endpoint(self, sandbox_id: str, wish: Wish, interface: str = "") -> Endpoint:
-        one = Endpoint(
-            secrets.token_hex(32),
-            wish.network.id,
-            sandbox_id,
-            interface,
-            mac=wish.mac,
-            mac_given=bool(wish.mac),
-            aliases=wish.aliases,
-            dns_names=wish.dns_names,
-            links=wish.links,
-            priority=wish.priority,
-            options=dict(wish.options),
-        )
+    async def _add_endpoint(self, one: Endpoint, wish: Wish) -> Endpoint:
         try:
             return await _done(self._rows.add_endpoint(one, ipv4=wish.ipv4, ipv6=wish.ipv6))
         except (AddressInUse, NoAddressLeft):
@@ -391,19 +343,17 @@ class Fabric:
         await asyncio.gather(*under_way, return_exceptions=True)
         return bool(under_way)
 
-    async def _reserve(self, sandbox: Sandbox, bindings: Sequence[Binding], owner: str) -> None:
-        ipv4, ipv6 = choose_default(self.places(sandbox))
+    async def _reserve(
+        self, sandbox: Sandbox, wishes: Sequence[Wish], bindings: Sequence[Binding], owner: Owner
+    ) -> None:
+        ipv4, ipv6 = choose_default([foreseen(wish) for wish in wishes])
         place = ipv4 or ipv6
         if place is None or place[0].driver != "bridge":
             return  # nothing leads there: of an internal, macvlan or ipvlan network, ports are not published
         default_ip = place[0].options.get(OPTION_HOST_BINDING, "")
-        named = Owner(sandbox.id, owner, place[1].id)
         sandbox.reserved = await asyncio.to_thread(
-            self._ports.reserve, named, bindings, default_ip="" if default_ip == ruleset.ANY4 else default_ip
+            self._ports.reserve, owner, bindings, default_ip="" if default_ip == ruleset.ANY4 else default_ip
         )
-        sandbox.publications = self._targeted(sandbox, [one.publication for one in sandbox.reserved])
-        row = SandboxRow(sandbox.id, self._boot_id, sandbox.publications)
-        await _done(self._rows.open_sandbox(row))
 
     def _targeted(self, sandbox: Sandbox, ports: Iterable[Publication]) -> tuple[Publication, ...]:
         """Return the publications with the sandbox's addresses, those with the default routes."""
@@ -464,7 +414,7 @@ class Fabric:
         """Serve the ports that the kernel can't translate; ``listeners`` are the sockets that hold them."""
         loopback = self._host.relays_loopback if self._host is not None else bridges_show_ipv6()
         for one in sandbox.publications:
-            name, target = _port_name(one), one.target_ipv4 or one.target_ipv6
+            name, target = port_name(one), one.target_ipv4 or one.target_ipv6
             if not target or name not in listeners or not ruleset.is_relayed(one, relay_loopback=loopback):
                 continue
             listener = socket.socket(fileno=os.dup(listeners[name]))
@@ -532,7 +482,8 @@ class Fabric:
         async with sandbox.lock:
             places = self.places(sandbox)
             name = await self._run(lambda kernel: kernel.free_name(sandbox.netns, wish.network))
-            one = await self._add_endpoint(sandbox.id, wish, name)  # with its name: whoever finds it can take it away
+            named = replace(draft(sandbox.id, wish), interface=name)
+            one = await self._add_endpoint(named, wish)  # with its name: whoever finds it can take it away
             try:
                 made = await self._run(lambda kernel: kernel.connect(sandbox.netns, places, (wish.network, one)))
             except BaseException:
@@ -574,7 +525,6 @@ class Fabric:
         if not old or (old == new and len(before) == len(sandbox.endpoints)):
             return
         sandbox.publications = new
-        await _done(self._rows.open_sandbox(SandboxRow(sandbox.id, self._boot_id, new)))
 
         def change(kernel: Host) -> None:
             kernel.unpublish(old, before)
@@ -583,7 +533,7 @@ class Fabric:
         await self._run(change)
         for one in new:
             target = one.target_ipv4 or one.target_ipv6, one.container_port
-            self._relays.aim(f"{sandbox.id}:{_port_name(one)}", target)
+            self._relays.aim(f"{sandbox.id}:{port_name(one)}", target)
 
     def rename(self, sandbox_id: str, dns_names: Callable[[Endpoint], tuple[str, ...]]) -> None:
         """Change the names that a sandbox is found by."""
