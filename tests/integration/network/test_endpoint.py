@@ -454,6 +454,7 @@ def test_plugging_takes_few_exchanges(lab: Netlab, host: Rtnetlink, monkeypatch:
         netlink.Socket, "_send", lambda self, data, what: (sent.append(what), send(self, data, what))[1]
     )
     bridge.ensure(host, DUAL)
+    box = lab.space("box")
     sent.clear()
-    endpoint.plug(host, lab.space("box").fd, DUAL, place(DUAL, 2, interface="eth0"), default_ipv4=True)
+    endpoint.plug(host, box.fd, DUAL, place(DUAL, 2, interface="eth0"), default_ipv4=True)
     assert len(sent) == 5, sent

@@ -374,6 +374,7 @@ def test_intervals_are_joined() -> None:
     ]
     kernel = Kernel(
         {
+            1: [table_answer("t")],
             10: [(1, attributes([(1, string("t")), (2, string("s")), (3, be32(4))]))],
             13: [(1, attributes([(3, b"".join(listed))]))],
         }
