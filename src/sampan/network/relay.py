@@ -18,12 +18,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
+import os
 import socket
 import struct
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 _CHUNK: Final = 1 << 17  # bytes; fastest of 16 KiB to 1 MiB
+_MUCH: Final = 1 << 20  # bytes of one direction before it is worth a pipe; the size of that
+_CLIENTS: Final = 4096  # at once, of one port: each has descriptors of sampand's
 _BACKLOG: Final = 1024
 _CONNECT_S: Final = 10.0  # a container that drops instead of refusing
 _ACCEPT_PAUSE_S: Final = 0.1  # with no descriptor left
@@ -81,6 +85,13 @@ class _Tasks:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    async def fewer_than(self, number: int) -> None:
+        """Wait, in one of the tasks, until there are so few others."""
+        others = self._tasks - {asyncio.current_task()}
+        while len(others) >= number:
+            await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
+            others = self._tasks - {asyncio.current_task()}
+
     async def end(self) -> None:
         tasks = list(self._tasks)
         for task in tasks:
@@ -108,6 +119,7 @@ class _TcpRelay:
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            await self._tasks.fewer_than(_CLIENTS)
             try:
                 client, _ = await loop.sock_accept(self._listener)
             except OSError as error:
@@ -152,11 +164,54 @@ async def _join(one: socket.socket, other: socket.socket) -> None:
 
 
 async def _pump(source: socket.socket, target: socket.socket) -> None:
-    """Copy until ``source`` ends, then end that direction at ``target``."""
+    """Copy until ``source`` ends, then end that direction at ``target``. Much is not copied, but moved by a pipe."""
     loop = asyncio.get_running_loop()
-    while data := await loop.sock_recv(source, _CHUNK):
+    passed = 0
+    while passed < _MUCH and (data := await loop.sock_recv(source, _CHUNK)):
         await loop.sock_sendall(target, data)
+        passed += len(data)
+    if passed >= _MUCH:
+        await _move(source, target)
     target.shutdown(socket.SHUT_WR)
+
+
+async def _move(source: socket.socket, target: socket.socket) -> None:
+    """Move what comes until ``source`` ends: splice(2)."""
+    loop = asyncio.get_running_loop()
+    begin, end = source.fileno(), target.fileno()
+    out, into = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        with contextlib.suppress(PermissionError):  # more than the user's pipes may have together
+            fcntl.fcntl(into, fcntl.F_SETPIPE_SZ, _MUCH)
+        while held := await _when(loop.add_reader, loop.remove_reader, begin, lambda: _splice(begin, into, _MUCH)):
+            while held:
+                size = held
+                held -= await _when(loop.add_writer, loop.remove_writer, end, lambda: _splice(out, end, size))  # noqa: B023
+            await asyncio.sleep(0)  # others have their turn
+    finally:
+        os.close(out)
+        os.close(into)
+
+
+def _splice(source: int, target: int, size: int) -> int:
+    return os.splice(source, target, size, flags=os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK)
+
+
+async def _when(
+    add: Callable[[int, Callable[[], None]], object], remove: Callable[[int], object], descriptor: int,
+    work: Callable[[], int],
+) -> int:  # fmt: skip
+    """Do ``work`` as soon as it doesn't block."""
+    while True:
+        try:
+            return work()
+        except BlockingIOError:
+            ready = asyncio.Event()
+            add(descriptor, ready.set)
+            try:
+                await ready.wait()
+            finally:
+                remove(descriptor)
 
 
 class _UdpRelay:
@@ -179,6 +234,8 @@ class _UdpRelay:
         with contextlib.suppress(OSError):
             data, control, _, client = self._listener.recvmsg(_DATAGRAM, socket.CMSG_SPACE(20))
             if client not in self._clients:
+                if len(self._clients) >= _CLIENTS:
+                    return
                 self._clients[client] = self._open()
                 self._tasks.start(self._answer(client, control))
             self._clients[client].send(data)

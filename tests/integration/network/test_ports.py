@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from sampan.network import relay
 from sampan.network.ports import (
     Binding,
     Owner,
@@ -249,6 +250,30 @@ def test_the_relay_passes_both_ways_and_half_closes(lab: Netlab) -> None:
             writer.write_eof()
             assert await reader.read() == b"cba" * 1_000_000
             writer.close()
+
+    relayed(lab, "tcp", ("127.0.0.1", 80), work)
+
+
+def test_the_relay_serves_so_many_at_once(lab: Netlab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "_CLIENTS", 2)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello")
+        await reader.read()
+        writer.close()
+
+    async def work() -> None:
+        async with await asyncio.start_server(serve, "127.0.0.1", 80):
+            clients = [await asyncio.open_connection("::1", 8080) for _ in range(3)]
+            for reader, _ in clients[:2]:
+                assert await reader.readexactly(5) == b"hello"
+            waiting = asyncio.ensure_future(clients[2][0].readexactly(5))
+            done, _ = await asyncio.wait([waiting], timeout=0.1)
+            assert not done
+            clients[0][1].close()
+            assert await waiting == b"hello"
+            for _, writer in clients[1:]:
+                writer.close()
 
     relayed(lab, "tcp", ("127.0.0.1", 80), work)
 
