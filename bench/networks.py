@@ -3,8 +3,11 @@
     PYTHONPATH=tests python bench/networks.py [--quick]
 
 SAMPAN_PEER names a Docker daemon, as for bench/run.py. Both engines get a neighbour on a veth; the peer's is taken away
-again. dockerd has bridges show frames to rules (br_netfilter); Sampan has no need of it, so its host doesn't. Senders and receivers are processes of this script in the namespaces of containers and neighbours, one of each at
-a time: on two cores that is what the kernel (or docker-proxy) carries in between.
+again. dockerd has bridges show frames to rules (br_netfilter); Sampan has no need of it, so its host doesn't.
+
+Senders and receivers are processes of this script in the namespaces of containers and neighbours, one of each at a
+time: on two cores that is what the kernel (or docker-proxy) carries in between. On a machine that does something else
+too, docker-proxy looks better than it is: it gets a process's share more.
 """
 
 from __future__ import annotations
