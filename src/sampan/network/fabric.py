@@ -5,8 +5,8 @@ Words.  *wish*: a network that a sandbox is to be on, and how. *kept*: what must
 Life.   load → (adopt …) → settle → (create | open → plug → connect, disconnect → close) … → end.
         open gives addresses and ports, before there is a namespace; plug sets the namespace up. After a restart adopt
         takes a live sandbox up as the rows have it, and settle repairs the kernel's side and forgets the dead.
-Order.  A sandbox's rows are written before the kernel is touched and deleted after: what a kill leaves is found by the
-        rows. A network's row goes first: what a kill leaves of it is found by its marks (`host.has_traces`).
+Order.  A row is written before the kernel is touched and deleted after: what a kill leaves is found by the rows, and
+        nothing is touched that no row of ours knows (another sampand may have its own here).
 Threads. The kernel's side has one thread: its lock (RTNL) is one. Deleting veths waits for RCU and has another.
 """
 
@@ -86,6 +86,7 @@ class Fabric:
         self.links_wanted: Callable[[], frozenset[Link]] = frozenset  # told by who knows of links: the engine
         self._settled = asyncio.Event()  # not between `remember` and the end of `settle`
         self._settled.set()
+        self._leaving: set[str] = set()  # networks that are being removed: nobody comes to them
 
     # Start and end
 
@@ -139,8 +140,8 @@ class Fabric:
                 self.names.drop(one.id)
             del self._sandboxes[sandbox.id]
         try:
-            if bool(dead + live) or await asyncio.get_running_loop().run_in_executor(self._kernel, host.has_traces):
-                await self._run(lambda made: made.sweep(self.networks.values(), _endpoints(live)))
+            if dead or live or self._closing:
+                await self._run(lambda made: made.unplug(_endpoints(dead)))
             for sandbox in dead:
                 await _done(self._rows.close_sandbox(sandbox.id))
             for sandbox in live:
@@ -276,10 +277,15 @@ class Fabric:
     async def remove(self, network: Network) -> None:
         """Remove a network. Raises NetworkInUse."""
         await self._wait_for_closing()
-        await _done(self._rows.remove_network(network.id))
+        self._leaving.add(network.id)
+        try:
+            await _done(self._rows.check_unused(network.id))
+            if network.driver not in ("host", "null"):
+                await self._run(lambda made: made.remove_network(network))
+            await _done(self._rows.remove_network(network.id))
+        finally:
+            self._leaving.discard(network.id)
         self._forget(network)
-        if network.driver not in ("host", "null"):
-            await self._run(lambda made: made.remove_network(network))
 
     def _forget(self, network: Network) -> None:
         self.networks.pop(network.id, None)
@@ -330,6 +336,8 @@ class Fabric:
         return sandbox
 
     async def _add_endpoint(self, one: Endpoint, wish: Wish) -> Endpoint:
+        if wish.network.id in self._leaving:
+            raise NoSuchNetwork(wish.network.name)
         try:
             return await _done(self._rows.add_endpoint(one, ipv4=wish.ipv4, ipv6=wish.ipv6))
         except (AddressInUse, NoAddressLeft):

@@ -167,14 +167,9 @@ class Host:
         else:
             parent.remove(self.links, network)
 
-    def sweep(self, networks: Iterable[Network], live: Iterable[Endpoint]) -> None:
-        """Delete host ends and bridges that belong to nothing any more."""
-        known, kept = {network.id for network in networks}, {one.id for one in live}
-        dead = [link.name for key, link in endpoint.plugged(self.links).items() if key not in kept]
-        self.links.delete_links(dead)
-        for network_id, link in bridge.ours(self.links).items():
-            if network_id not in known:
-                self.links.delete_link(link.index)
+    def unplug(self, endpoints: Iterable[Endpoint]) -> None:
+        """Delete the host ends of the dead, so far as they are there."""
+        endpoint.unplug(self.links, endpoints)
 
     # Sandboxes
 
@@ -280,19 +275,6 @@ class Host:
     def routed(self) -> list[str]:
         """Return the prefixes that the host routes."""
         return [route.dst for family in (2, 10) for route in self.links.routes(family)]
-
-
-def has_traces() -> bool:
-    """Tell whether an earlier sampand left links or its firewall here; nothing is touched."""
-    with Rtnetlink() as links:
-        if bridge.ours(links) or endpoint.plugged(links):
-            return True
-    try:
-        with Socket(NETLINK_NETFILTER) as netfilter:
-            read_keys(netfilter, ruleset.FAMILY, ruleset.NAME, "bridges")
-    except OSError:  # there is no such table; or no nftables at all, and so none either
-        return False
-    return True
 
 
 def host_routes() -> list[str]:

@@ -49,6 +49,13 @@ class NetworkRows(Protocol):
         """
         ...
 
+    def check_unused(self, network_id: str) -> Future[None]:
+        """See that a network can be removed, after all that was written so far.
+
+        Fails with NetworkInUse when it has endpoints, NoSuchNetwork.
+        """
+        ...
+
     def remove_network(self, network_id: str) -> Future[None]:
         """Forget a network. Fails with NetworkInUse when it has endpoints, NoSuchNetwork."""
         ...

@@ -82,6 +82,10 @@ class SqlNetworkRows:
         """Add what ``make`` returns, which is given all networks."""
         return self._database.write(lambda connection: _add_network(connection, make))
 
+    def check_unused(self, network_id: str) -> Future[None]:
+        """See that a network can be removed; NetworkInUse, NoSuchNetwork."""
+        return self._database.write(lambda connection: _check_unused(connection, network_id))
+
     def remove_network(self, network_id: str) -> Future[None]:
         """Forget a network; NetworkInUse, NoSuchNetwork."""
         return self._database.write(lambda connection: _remove_network(connection, network_id))
@@ -148,10 +152,14 @@ def _check_apart(network: Network, others: Sequence[Network]) -> None:
                     raise PoolOverlap
 
 
-def _remove_network(connection: Connection, network_id: str) -> None:
+def _check_unused(connection: Connection, network_id: str) -> None:
     network = _find_network(connection, network_id)
     if connection.execute("SELECT 1 FROM endpoints WHERE network_id = ? LIMIT 1", (network_id,)).fetchone():
         raise NetworkInUse(network.name, network.id)
+
+
+def _remove_network(connection: Connection, network_id: str) -> None:
+    _check_unused(connection, network_id)
     connection.execute("DELETE FROM networks WHERE id = ?", (network_id,))
 
 

@@ -260,7 +260,7 @@ def inner_files(sea: Sea, one: str) -> list[list[str]]:
         (f"after {NETWORKS}._keep", True),
         (f"before {FABRIC}._republish", True),
         (f"before {HOST}.disconnect", True),
-        (f"before {ENDPOINT}:unplug", True),
+        (f"after {ENDPOINT}:set_default", True),
         (f"after {HOST}.disconnect", True),
         (f"before {ROWS}.remove_endpoint", True),
         (f"after {FABRIC}.disconnect", True),
@@ -325,14 +325,25 @@ def test_making_a_network_is_cut_off(sea: Sea, place: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", [f"before {ROWS}.remove_network", f"before {HOST}.remove_network", "after sampan.network.bridge:remove"]
+    "place",
+    [
+        f"before {HOST}.remove_network",
+        "after sampan.network.bridge:remove",
+        f"before {ROWS}.remove_network",
+        f"before {FABRIC}._forget",
+    ],
 )
 def test_removing_a_network_is_cut_off(sea: Sea, place: str) -> None:
-    """It is there and can be removed, or nothing of it is, not its bridge either."""
+    """It is there and works, or nothing of it is, not its bridge either."""
     sea.network("back", "10.9.0.0/24")
     cut(sea, place, "DELETE", "/networks/back")
     settled(sea)
-    sea.ask("DELETE", "/networks/back")
+    if [one for one in sea.ok("GET", "/networks") if one["Name"] == "back"]:
+        one = sea.run("sleep", "1000", network="back")
+        settled(sea)
+        assert sea.ask("DELETE", "/networks/back")[0] == 403
+        sea.ok("DELETE", f"/containers/{one}?force=1")
+        sea.ok("DELETE", "/networks/back")
     settled(sea)
     sea.network("other", "10.9.0.0/24")
 
@@ -343,8 +354,8 @@ def test_removing_a_network_is_cut_off(sea: Sea, place: str) -> None:
         f"after {FABRIC}.load",
         f"after {FABRIC}.remember",
         f"after {FABRIC}.adopt",
-        f"before {HOST}.sweep",
-        f"after {HOST}.sweep",
+        f"before {HOST}.unplug",
+        f"after {HOST}.unplug",
         f"before {ROWS}.close_sandbox",
         f"before {HOST}.restore",
         f"before {NETWORKS}.take_up",
