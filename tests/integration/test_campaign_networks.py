@@ -1,4 +1,4 @@
-"""Kill sampand and monitors at random moments of run, remove, connect, disconnect and network create and remove.
+"""Kill sampand, its zygote and monitors at random moments of run, remove, connect, disconnect, of making networks.
 
 After every crash the database's rows, the host's links, the firewall's elements and the held ports say what the
 containers that run do (`support.seas`): no address is given twice, nothing of the dead is left. An echo beside it all
@@ -82,7 +82,7 @@ class Campaign:
     def fire(self) -> str:
         """Send a request; kill a moment later; tell what was done and what came back."""
         method, path, body = self.request()
-        victim = self.dice.choice(("sampand", "sampand", "monitor"))
+        victim = self.dice.choice(("sampand", "sampand", "monitor", "zygote"))
         delay = self.dice.uniform(0, LATEST_S)
         told = f"{method} {path} {body}, {victim} killed after {delay * 1000:.1f} ms"
         answers: list[Any] = []
@@ -99,9 +99,13 @@ class Campaign:
         return f"{told}: {answers}"
 
     def kill(self, victim: str, before: set[int]) -> None:
-        """Kill sampand, or the monitor of what is being started if there is one by now."""
+        """Kill sampand, its zygote, or the monitor of what is being started if there is one by now."""
         if victim == "sampand":
             self.sea.daemon.kill()
+            return
+        zygote = self.sea.daemon.zygote() if victim == "zygote" else None
+        if zygote is not None:
+            zygote.kill()
             return
         new: list[Process] = [one for one in self.sea.daemon.monitors() if one.pid not in before]
         if new:

@@ -74,7 +74,7 @@ def run(arguments: list[str]) -> int:
 def raise_open_files() -> tuple[int, int]:
     """Let this process have as many descriptors as it may, as dockerd does; return what the limit was, for containers.
 
-    A container on networks takes up to four of them here, and each question of its resolver to others one more.
+    A container takes two of them here, on networks up to eight, and each question of its resolver to others one more.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
