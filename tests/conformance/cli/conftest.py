@@ -60,7 +60,7 @@ class Clients:
 
     def same(self, *argv: str, stdin: bytes = b"") -> Result:
         """Run both and compare; again if they differ, because "3 seconds ago" may turn into 4 in between."""
-        for _ in range(3):
+        for _ in range(10):
             expected = self.docker(*argv, stdin=stdin)
             got = self.sampan(*argv, stdin=stdin)
             if _orderly(argv, got) == _orderly(argv, expected):
