@@ -474,7 +474,8 @@ class Fabric:
             await self._run(lambda kernel: kernel.unpublish(sandbox.publications, places))
             published = [one for _network, one in places]
         ends = [one for network, one in places if network.driver == "bridge"]
-        await asyncio.get_running_loop().run_in_executor(self._reaper, host.reap, ends, published)
+        flows = self._host.flows if self._host is not None else await self._run(lambda kernel: kernel.flows)
+        await asyncio.get_running_loop().run_in_executor(self._reaper, host.reap, ends, published, flows)
 
     def _drop_ports(self, sandbox: Sandbox) -> None:
         for reserved in sandbox.reserved:

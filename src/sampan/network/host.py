@@ -62,6 +62,7 @@ class Host:
         """
         self.links = Rtnetlink()
         self._netfilter = Socket(NETLINK_NETFILTER)
+        self.flows = Socket(NETLINK_NETFILTER)  # for whoever walks conntrack, and must not keep others waiting
         self._firewall = Firewall()
         self._opened, self._opened_ipv6 = self._guarded()
         self._ensured: set[str] = set()
@@ -84,6 +85,7 @@ class Host:
         """Close the sockets; everything stays."""
         self._firewall.close()
         self._netfilter.close()
+        self.flows.close()
         self.links.close()
 
     def _guarded(self) -> tuple[set[str], bool]:
@@ -291,8 +293,9 @@ def forget_flows(netfilter: Socket, endpoints: Iterable[Endpoint]) -> None:
                 conntrack.forget_address(netfilter, address.partition("/")[0])
 
 
-def reap(ends: Sequence[Endpoint], published: Sequence[Endpoint]) -> None:
-    """See that the host ends of endpoints are gone; forget the flows of published ones, a walk of 20 ms.
+def reap(ends: Sequence[Endpoint], published: Sequence[Endpoint], flows: Socket) -> None:
+    """See that the host ends of endpoints are gone; forget the flows of published ones, by a socket that stays open:
+    to close one holds the lock of nftables until what was just deleted is gone, 20 ms.
 
     The kernel deletes them with the namespace, soon after its last process. To do it here would hold the lock that
     every change of links needs (RTNL) for another 20 ms; it is done for those that outlast `_KERNEL_S`.
@@ -305,12 +308,7 @@ def reap(ends: Sequence[Endpoint], published: Sequence[Endpoint]) -> None:
             left = [one for one in left if links.link(one.host_link) is not None]
         if left:
             endpoint.unplug(links, left)
-    if published:
-        netfilter = Socket(NETLINK_NETFILTER)
-        try:
-            forget_flows(netfilter, published)
-        finally:
-            netfilter.close()
+    forget_flows(flows, published)
 
 
 def open_namespace(pid: int) -> int:
