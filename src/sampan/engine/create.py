@@ -61,6 +61,8 @@ def _make(
     asked, host = body.config(), body.host_config
     validate.check_config(asked)
     validate.check_asked_volumes(asked)
+    validate.check_lines(asked, host)
+    validate.check_shared_network(asked, host)
     if not asked.image:
         raise BadParameter("no command specified")
     image = core.images.obtain(asked.image, platform)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import builtins
 import logging
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -47,6 +49,10 @@ log = logging.getLogger(__name__)
 _DRIVERS: Final = ("bridge", "host", "null", "macvlan", "ipvlan")
 _FILTERS: Final = frozenset({"dangling", "driver", "id", "label", "name", "scope", "type"})
 _BOOLEANS: Final = ("1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False")
+_LINK_NAME: Final = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]{1,15}")
+_MTU_LEAST, _MTU_MOST = 68, 65535  # bytes; RFC 791, and what the kernel takes for a bridge
+_POOLS, _AUXILIARY = 64, 1024
+_NO_NAME: Final = (OPTION_BRIDGE_NAME, "")
 _NO_SWARM: Final = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm '
     "and try again."
@@ -81,6 +87,7 @@ class Networks:
         config = [msgspec.to_builtins(one) for one in (body.ipam.config if body.ipam else None) or []]
         ipv6 = bool(body.enable_ipv6)
         if not body.config_only:
+            _check_pools(config)
             pools.check_config(pools.parse_config(config), enable_ipv6=ipv6)
             _check_options(driver, body.options or {})
 
@@ -91,7 +98,7 @@ class Networks:
                 internal=body.internal,
                 attachable=body.attachable,
                 labels=dict(body.labels or {}),
-                options=dict(body.options or {}),
+                options={name: value for name, value in (body.options or {}).items() if (name, value) != _NO_NAME},
                 ipam_driver=(body.ipam.driver if body.ipam else "") or "default",
                 ipam_options=dict((body.ipam.options if body.ipam else None) or {}),
                 config_given=tuple(config),
@@ -421,6 +428,11 @@ def _check_options(driver: str, options: dict[str, str]) -> None:
             raise BadParameter(f"failed to parse {OPTION_MTU} value: {mtu} ({why})") from None
         if number < 0:
             raise BadParameter(f"invalid MTU number: {number}")
+        if not _MTU_LEAST <= (number or _MTU_LEAST) <= _MTU_MOST:
+            raise BadParameter(f"invalid MTU number: {number}: a bridge takes {_MTU_LEAST} to {_MTU_MOST}")
+    bridge = options.get(OPTION_BRIDGE_NAME)
+    if bridge and not _LINK_NAME.fullmatch(bridge):
+        raise BadParameter(f'invalid bridge name "{bridge}": at most 15 letters, digits, ".", "_" and "-"')
     address = options.get(OPTION_HOST_BINDING)
     if address is not None and not _is_ipv4(address):
         raise BadParameter(f"failed to parse {OPTION_HOST_BINDING} value: {address} (nil ip)")
@@ -429,6 +441,19 @@ def _check_options(driver: str, options: dict[str, str]) -> None:
 def _is_ipv4(text: str) -> bool:
     parts = text.split(".")
     return len(parts) == 4 and all(part.isascii() and part.isdigit() and int(part) < 256 for part in parts)
+
+
+def _check_pools(config: list[dict[str, Any]]) -> None:
+    """Refuse more than anybody means, before it is compared with each other; and what no link can have."""
+    if len(config) > _POOLS or any(len(one.get("AuxiliaryAddresses") or ()) > _AUXILIARY for one in config):
+        raise BadParameter(f"invalid network config: at most {_POOLS} subnets, with {_AUXILIARY} aux addresses each")
+    for one in config:
+        try:
+            net = ip_network(one.get("Subnet") or "10.0.0.0/8", strict=False)
+        except ValueError:
+            continue  # told by `pools.check_config`
+        if net.is_multicast or net.is_loopback or net.is_unspecified:
+            raise BadParameter(f"invalid network config: no container can have an address of {net}")
 
 
 def _check_filters(filters: dict[str, Any], known: frozenset[str]) -> None:

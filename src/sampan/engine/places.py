@@ -163,6 +163,7 @@ def namer(fabric: Fabric, container: Container) -> Callable[[Endpoint], tuple[st
 def wish(container: Container, network: Network, settings: schema.EndpointSettings) -> Wish:
     """Return a wish. Raises BadConfig: what is asked for isn't possible on the network."""
     _check(network, settings)
+    _check_mac(settings.mac_address)
     ipam = settings.ipam_config or schema.EndpointIPAMConfig()
     return Wish(
         network,
@@ -175,6 +176,13 @@ def wish(container: Container, network: Network, settings: schema.EndpointSettin
         settings.gw_priority,
         settings.driver_opts or {},
     )
+
+
+def _check_mac(text: str) -> None:
+    """Refuse what is the address of many, or of none. Raises BadParameter."""
+    digits = text.replace(":", "").replace("-", "").lower()
+    if digits and (set(digits) == {"0"} or digits[1] in "13579bdf"):
+        raise BadParameter(f"invalid MAC address {text}: it is not the address of one link")
 
 
 def wishes(fabric: Fabric, container: Container) -> list[Wish]:

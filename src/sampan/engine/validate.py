@@ -66,7 +66,6 @@ def settle(config: schema.ContainerConfig, host: schema.HostConfig, machine: Hos
     Raises:
         BadParameter: a wrong value. Unsupported: what this version does not have.
     """
-    _check_shared_network(config, host)
     _settle_modes(host, machine)
     _check_annotations(host)
     _check_policy(host)
@@ -122,8 +121,28 @@ def _settle_modes(host: schema.HostConfig, machine: Host) -> None:
         raise BadParameter(f"invalid cgroup namespace mode: {host.cgroupns_mode}")
 
 
-def _check_shared_network(config: schema.ContainerConfig, host: schema.HostConfig) -> None:
-    """Refuse what belongs to the network of the container that is joined, or to the host's. Raises BadParameter."""
+def check_lines(config: schema.ContainerConfig, host: schema.HostConfig) -> None:
+    """Refuse what would be more than one line of /etc/hosts, /etc/hostname or /etc/resolv.conf. Raises BadParameter."""
+    texts = {
+        "hostname": [config.hostname],
+        "domainname": [config.domainname],
+        "add-host": host.extra_hosts,
+        "link": host.links,
+        "dns": host.dns,
+        "dns-search": host.dns_search,
+        "dns-option": host.dns_options,
+    }
+    for name, values in texts.items():
+        for value in values or []:
+            if any(ord(letter) < 32 or ord(letter) == 127 for letter in value):
+                raise BadParameter(f"invalid {name} {value!r}: it has a control character")
+
+
+def check_shared_network(config: schema.ContainerConfig, host: schema.HostConfig) -> None:
+    """Refuse what belongs to the network of the container that is joined, or to the host's. Raises BadParameter.
+
+    ``config`` is as it was asked for: what its image exposes is no wish.
+    """
     mode = host.network_mode
     joined = mode.startswith("container:")
     links = "type network can't be used with links. This would result in undefined behavior"

@@ -201,17 +201,13 @@ class Host:
         """Plug a live sandbox into one more network; ``places`` are its others. Nothing is left on an error."""
         self.ensure(place[0])
         made = endpoint.plug(self.links, netns, *place)
-        try:
-            endpoint.set_default(netns, *choose_default([*places, (place[0], made)]))
-        except BaseException:
-            self.disconnect(netns, places, (place[0], made))
-            raise
+        _reroute(netns, [*places, (place[0], made)])
         return made
 
     def disconnect(self, netns: int, places: Sequence[Place], place: Place) -> None:
         """Take a live sandbox from a network; ``places`` are those that stay."""
         network, one = place
-        endpoint.set_default(netns, *choose_default(places))
+        _reroute(netns, places)
         if network.driver == "bridge":
             endpoint.unplug(self.links, [one])
         else:
@@ -283,6 +279,16 @@ def host_routes() -> list[str]:
     """Return the prefixes that the host routes, without touching anything."""
     with Rtnetlink() as links:
         return [route.dst for family in (2, 10) for route in links.routes(family)]
+
+
+def _reroute(netns: int, places: Sequence[Place]) -> None:
+    """Set the default routes. A container that may change its links can make that impossible, for itself."""
+    try:
+        endpoint.set_default(netns, *choose_default(places))
+    except OSError as error:
+        log.warning(
+            "the default route of container %s stays: %s", places[0][1].sandbox_id[:12] if places else "", error
+        )
 
 
 def forget_flows(netfilter: Socket, endpoints: Iterable[Endpoint]) -> None:

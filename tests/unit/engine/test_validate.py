@@ -133,7 +133,7 @@ def test_what_belongs_to_the_network_that_is_joined(
 ) -> None:
     asked = schema.convert({"NetworkMode": "container:x", **host}, schema.HostConfig)
     with pytest.raises(BadParameter) as caught:
-        validate.settle(schema.convert(config, schema.ContainerConfig), asked, machine(), settings())
+        validate.check_shared_network(schema.convert(config, schema.ContainerConfig), asked)
     assert str(caught.value) == text
 
 
