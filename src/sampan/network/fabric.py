@@ -45,6 +45,7 @@ from sampan.network.model import (
 from sampan.network.names import Names
 from sampan.network.pools import DEFAULT_RANGES, Range, Surroundings
 from sampan.network.ports import Binding, Owner, Ports
+from sampan.network.reaper import Reaper
 from sampan.network.relay import Relays
 from sampan.network.resolvconf import Resolution
 from sampan.network.rows import NetworkRows, SandboxRow
@@ -78,7 +79,7 @@ class Fabric:
         self._exits: Exits | None = None
         self._host: Host | None = None
         self._kernel = ThreadPoolExecutor(1, thread_name_prefix="network")
-        self._reaper = ThreadPoolExecutor(1, thread_name_prefix="network-reaper")
+        self._reaper = Reaper(self._reap)
         self._closing: dict[str, asyncio.Task[None]] = {}
         self._vigil: Vigil | None = None
         self._others: tuple[int, Others] | None = None
@@ -175,7 +176,7 @@ class Fabric:
             self._exits.close()
         await asyncio.get_running_loop().run_in_executor(self._kernel, self._close_host)
         self._kernel.shutdown()
-        self._reaper.shutdown()
+        self._reaper.close()
 
     def _close_host(self) -> None:
         if self._host is not None:
@@ -474,8 +475,11 @@ class Fabric:
             await self._run(lambda kernel: kernel.unpublish(sandbox.publications, places))
             published = [one for _network, one in places]
         ends = [one for network, one in places if network.driver == "bridge"]
-        flows = self._host.flows if self._host is not None else await self._run(lambda kernel: kernel.flows)
-        await asyncio.get_running_loop().run_in_executor(self._reaper, host.reap, ends, published, flows)
+        await self._reaper.bury(ends, published)
+
+    def _reap(self, ends: Sequence[Endpoint], published: Sequence[Endpoint]) -> None:
+        assert self._host is not None  # it has plugged them
+        host.reap(ends, published, self._host.flows)
 
     def _drop_ports(self, sandbox: Sandbox) -> None:
         for reserved in sandbox.reserved:

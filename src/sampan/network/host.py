@@ -293,10 +293,9 @@ def _reroute(netns: int, places: Sequence[Place]) -> None:
 
 def forget_flows(netfilter: Socket, endpoints: Iterable[Endpoint]) -> None:
     """Forget connections of addresses that somebody else may get next."""
-    for one in endpoints:
-        for address in filter(None, (one.ipv4, one.ipv6)):
-            with contextlib.suppress(OSError):  # as above
-                conntrack.forget_address(netfilter, address.partition("/")[0])
+    addresses = [address.partition("/")[0] for one in endpoints for address in (one.ipv4, one.ipv6) if address]
+    with contextlib.suppress(OSError):  # as above
+        conntrack.forget_addresses(netfilter, addresses)
 
 
 def reap(ends: Sequence[Endpoint], published: Sequence[Endpoint], flows: Socket) -> None:

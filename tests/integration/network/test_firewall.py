@@ -517,8 +517,8 @@ def test_datagrams_of_before_and_after_are_forgotten(town: Town) -> None:
         client.send(b"now")
         assert client.recv(100) == b"b1 192.0.2.1"
         town.firewall.unpublish([one])
-        assert conntrack.forget_address(netfilter, "172.18.0.2") >= 1
-        assert conntrack.forget_address(netfilter, "172.18.0.2") == 0
+        assert conntrack.forget_addresses(netfilter, ["172.18.0.2"]) >= 1
+        assert conntrack.forget_addresses(netfilter, ["172.18.0.2"]) == 0
         client.send(b"after")
         assert client.recv(100) == b"host 192.0.2.1"
 
