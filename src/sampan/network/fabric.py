@@ -26,6 +26,7 @@ from typing import Final, TypeVar
 
 from sampan.linux.netwatch import TABLES, Notices
 from sampan.network import host, pools, ruleset
+from sampan.network.bridge import BridgeFull
 from sampan.network.dns import sockets as dns_sockets
 from sampan.network.dns.forward import Exits, Forwarder
 from sampan.network.dns.server import Resolver
@@ -378,7 +379,12 @@ class Fabric:
             NetworkError, OSError: nothing is left in the kernel then; the sandbox is still to be closed.
         """
         places = self.places(sandbox)
-        made = await self._run(lambda kernel: kernel.plug(netns, places))
+        try:
+            made = await self._run(lambda kernel: kernel.plug(netns, places))
+        except BridgeFull:
+            if not await self._wait_for_closing():  # whose places the kernel is just clearing
+                raise
+            made = await self._run(lambda kernel: kernel.plug(netns, places))
         sandbox.netns = os.dup(netns)
         for one in made:
             if one != sandbox.endpoints[one.network_id]:
