@@ -148,5 +148,5 @@ class Core:
 async def _logged(work: Coroutine[Any, Any, None], what: str) -> None:
     try:
         await work
-    except Exception:
+    except Exception:  # nobody waits for background work: here is where its errors are told
         log.exception("%s failed", what)

@@ -308,8 +308,9 @@ class Fabric:
         ]
 
     def places(self, sandbox: Sandbox) -> list[Place]:
-        """Return where a sandbox is."""
-        return [(self.networks[key], one) for key, one in sandbox.endpoints.items() if key in self.networks]
+        """Return where a sandbox is. The kernel's thread asks too, while others change it: hence the copy."""
+        here = list(sandbox.endpoints.items())
+        return [(self.networks[key], one) for key, one in here if key in self.networks]
 
     async def open(self, sandbox_id: str, wishes: Sequence[Wish], bindings: Sequence[Binding], owner: str) -> Sandbox:
         """Give a sandbox its addresses and ports of the host.

@@ -15,7 +15,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from errno import ENOENT
 from ipaddress import ip_address
@@ -177,16 +177,11 @@ class Host:
 
     def plug(self, netns: int, places: Sequence[Place]) -> list[Endpoint]:
         """Plug a new sandbox into its networks; return the endpoints with interfaces. Nothing is left on an error."""
-        ipv4, ipv6 = choose_default(places)
         done: list[Endpoint] = []
         try:
-            for network, one in places:
+            for network, one, defaults in _with_defaults(places):
                 self.ensure(network)
-                own = {
-                    "default_ipv4": ipv4 is not None and ipv4[1].id == one.id,
-                    "default_ipv6": ipv6 is not None and ipv6[1].id == one.id,
-                }
-                done.append(endpoint.plug(self.links, netns, network, one, **own))
+                done.append(endpoint.plug(self.links, netns, network, one, **defaults))
         except BaseException:
             endpoint.unplug(self.links, done)
             raise
@@ -216,15 +211,10 @@ class Host:
 
     def restore(self, netns: int, places: Sequence[Place]) -> list[str]:
         """Repair a live sandbox's places after a restart; return what had to be done."""
-        ipv4, ipv6 = choose_default(places)
         done: list[str] = []
-        for network, one in places:
+        for network, one, defaults in _with_defaults(places):
             self.ensure(network)
-            own = {
-                "default_ipv4": ipv4 is not None and ipv4[1].id == one.id,
-                "default_ipv6": ipv6 is not None and ipv6[1].id == one.id,
-            }
-            done += endpoint.restore(self.links, netns, network, one, **own)
+            done += endpoint.restore(self.links, netns, network, one, **defaults)
         return done
 
     @staticmethod
@@ -270,15 +260,22 @@ class Host:
         """Read the rules of others."""
         return read_others_by(self._netfilter)
 
-    def routed(self) -> list[str]:
-        """Return the prefixes that the host routes."""
-        return [route.dst for family in (2, 10) for route in self.links.routes(family)]
-
 
 def host_routes() -> list[str]:
     """Return the prefixes that the host routes, without touching anything."""
     with Rtnetlink() as links:
         return [route.dst for family in (2, 10) for route in links.routes(family)]
+
+
+def _with_defaults(places: Sequence[Place]) -> Iterator[tuple[Network, Endpoint, dict[str, bool]]]:
+    """Yield each place with the default routes that it is to have, as `endpoint.plug` names them."""
+    ipv4, ipv6 = choose_default(places)
+    for network, one in places:
+        own = {
+            "default_ipv4": ipv4 is not None and ipv4[1].id == one.id,
+            "default_ipv6": ipv6 is not None and ipv6[1].id == one.id,
+        }
+        yield network, one, own
 
 
 def _reroute(netns: int, places: Sequence[Place]) -> None:

@@ -1,7 +1,7 @@
 """A sandbox, one network namespace as sampand keeps it, and the wishes that it begins with.
 
-Words.  *wish*: a network that a sandbox is to be on, and how. *kept*: sockets that must outlive sampand, which the
-        sandbox's monitor holds: those of its published ports and its resolver's.
+Words.  *wish*: a network that a sandbox is to be on, and how. *kept*: what must outlive sampand, which the
+        sandbox's monitor holds: sockets of its published ports and of its resolver, the namespace itself.
 """
 
 from __future__ import annotations

@@ -224,7 +224,7 @@ class Monitor:
         """Tell the exit, then clean up, then stay until every client has what is its."""
         record["oom"] = self._group.oom_kills() > 0
         self._kill_group()
-        self._drop(list(self._kept))  # before the exit is told: its ports may be somebody's next
+        self._drop(list(self._kept))  # before the exit is told: who hears of it may want the ports of the host
         self._attach_clients()  # where the program never had streams
         self._streams.idle = self._loop.stop
         self._streams.finish()
@@ -235,7 +235,6 @@ class Monitor:
             record["kept"] = False
             print(f"sampan: container {self._id}: exit record: {error}", file=sys.stderr, flush=True)
         self._exit = record
-        self._drop(list(self._kept))  # who hears of the exit may want the ports of the host
         self._channels.tell({"event": "exit", **record})
         with contextlib.suppress(OSError):  # sampand tries again when it takes the record
             self._group.remove()

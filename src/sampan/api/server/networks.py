@@ -56,7 +56,7 @@ class _NetworksApi:
     async def _inspected(self, network_id: str) -> schema.NetworkResource:
         try:
             return await self._networks.inspect(network_id, verbose=False, scope="")
-        except Exception as error:
+        except Exception as error:  # the engine's errors are known here by their status alone; others go on
             if getattr(error, "status", None) == 404:
                 raise LookupError(network_id) from error
             raise
