@@ -2,7 +2,7 @@
 
     PYTHONPATH=tests python bench/networks.py [--quick]
 
-SAMPAN_PEER names a Docker daemon, as for bench/run.py. Both engines get a neighbour on a veth; the peer's is taken away
+The second half of make bench; SAMPAN_PEER as there. Both engines get a neighbour on a veth; the peer's is taken away
 again. dockerd has bridges show frames to rules (br_netfilter); Sampan has no need of it, so its host doesn't.
 
 Senders and receivers are processes of this script in the namespaces of containers and neighbours, one of each at a
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import statistics
 import subprocess
 import sys
@@ -190,14 +189,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few runs")
     runs, seconds = (3, 0.5) if parser.parse_args().quick else (11, 1.0)
-    peer = engines.find_peer() if os.environ.get("SAMPAN_PEER") else None
+    peer = engines.find_peer()
     try:
         with netlab() as lab, Sampand(space=lab.host) as sampand, contextlib.ExitStack() as stack:
             for key in ("iptables", "ip6tables"):
                 with contextlib.suppress(FileNotFoundError):  # no br_netfilter
                     lab.host.sysctl(f"bridge/bridge-nf-call-{key}", "0")
             sampand.engine.load_busybox()
-            print(f"{'':46} {'Sampan':>9} {'peer':>9} {'':5}{'ratio':>7}  {'budget':>11}")
+            print(f"{'':50} {'Sampan':>9} {'peer':>9} {'':5}{'ratio':>7}  {'budget':>11}")
             theirs = None
             if peer:
                 theirs = stack.enter_context(side(peer, *stack.enter_context(neighbour(peer)), NEAR))

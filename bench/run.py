@@ -54,7 +54,7 @@ class Row:
         peer = f"{self.peer:9.1f}" if self.peer is not None else "        –"
         ratio = self.sampan / self.peer if self.peer else None
         return (
-            f"{self.name:46} {self.sampan:9.1f} {peer} {self.unit:5}"
+            f"{self.name:50} {self.sampan:9.1f} {peer} {self.unit:5}"
             f"{f'{ratio:7.3f}' if ratio is not None else '      –'}  {self._budget():>11}  {self._verdict(ratio)}"
         )
 
@@ -132,13 +132,15 @@ class Bench:
 
     def one_container(self) -> None:
         """run and exec by the command lines."""
+        self.compare("docker run --rm busybox true", work.cli_run_on_bridge, 1 / 6)
         self.compare("docker run --rm --net=none busybox true", work.cli_run, 1 / 6)
         if self.peer:
-            peer = self.peer
-            mine, theirs = interleaved(
-                self.scale.runs, lambda: work.own_run(self.sampan, SAMPAN), lambda: work.cli_run(peer)
-            )
-            self.show(Row("sampan run … against docker run on dockerd", "ms", mine * 1000, theirs * 1000, 1 / 4))
+            pairs = {"bridge": work.cli_run_on_bridge, "none": work.cli_run}
+            for network, theirs in pairs.items():
+                both = partial(work.own_run, self.sampan, SAMPAN, network), partial(theirs, self.peer)
+                mine, other = interleaved(self.scale.runs, *both)
+                name = f"sampan run --net={network} … against docker run"
+                self.show(Row(name, "ms", mine * 1000, other * 1000, 1 / 4))
         sleeping = {id(e): e.start(BUSYBOX, "sleep", "100000") for e in (self.sampan, self.peer) if e}
         self.compare("docker exec … true", lambda e: work.cli_exec(e, sleeping[id(e)]), 0.4)
         lines = {id(e): work.connect(e) for e in (self.sampan, self.peer) if e}
@@ -183,7 +185,7 @@ class Bench:
         argv = engines.in_peer(peer, "podman", "run", "--rm", "--network", "none", BUSYBOX, "true")
         mine, theirs = interleaved(
             max(3, self.scale.runs // 2),
-            lambda: work.own_run(self.sampan, SAMPAN),
+            lambda: work.own_run(self.sampan, SAMPAN, "none"),
             lambda: work.timed(lambda: work.quietly(peer, argv)),
         )
         self.show(Row("sampan run … against podman run", "ms", mine * 1000, theirs * 1000))
@@ -243,7 +245,7 @@ def main() -> None:
             sampand.engine.load_busybox()
             version = peer.ok("version", "-f", "{{.Server.Version}}") if peer else "none"
             print(f"{platform.release()}, Python {platform.python_version()}; peer: dockerd {version}; medians")
-            print(f"{'':46} {'Sampan':>9} {'peer':>9} {'':5}{'ratio':>7}  {'budget':>11}")
+            print(f"{'':50} {'Sampan':>9} {'peer':>9} {'':5}{'ratio':>7}  {'budget':>11}")
             Bench(sampand, peer, scale).everything()
     finally:
         if peer:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from support.engine import Engine
+from support.engine import LABEL, Engine
 from support.http import UnixConnection
 from support.images import BUSYBOX
 
@@ -35,9 +35,15 @@ def cli_run(engine: Engine) -> float:
     return timed(lambda: quietly(engine, argv))
 
 
-def own_run(engine: Engine, sampan: str) -> float:
-    """sampan run --rm --net=none busybox true."""
-    argv = [sampan, "run", "--rm", "--network", "none", BUSYBOX, "true"]
+def cli_run_on_bridge(engine: Engine) -> float:
+    """docker run --rm busybox true."""
+    argv = engine.argv("run", "--rm", "--label", f"{LABEL}={engine.token}", BUSYBOX, "true")
+    return timed(lambda: quietly(engine, argv))
+
+
+def own_run(engine: Engine, sampan: str, network: str) -> float:
+    """sampan run --rm --network NETWORK busybox true."""
+    argv = [sampan, "run", "--rm", "--network", network, BUSYBOX, "true"]
     return timed(lambda: quietly(engine, argv))
 
 
