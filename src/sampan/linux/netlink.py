@@ -33,6 +33,7 @@ NETLINK_NETFILTER: Final = 12
 NLM_F_REQUEST: Final = 0x1
 NLM_F_MULTI: Final = 0x2
 NLM_F_ACK: Final = 0x4
+NLM_F_ECHO: Final = 0x8
 NLM_F_DUMP: Final = 0x300
 NLM_F_REPLACE: Final = 0x100
 NLM_F_EXCL: Final = 0x200
@@ -306,18 +307,20 @@ class Socket:
                 return answers
         raise NetlinkError(EINTR, what, f"changed {_DUMP_TRIES} times while it was read")
 
-    def transact(self, messages: Sequence[Message], what: str = "") -> None:
+    def transact(self, messages: Sequence[Message], what: str = "") -> list[tuple[int, bytes]]:
         """Send several messages at once, wait for the acks of those with NLM_F_ACK, and raise the first error of any.
 
         rtnetlink carries out every message, also those behind one that failed. nfnetlink carries out a batch wholly
-        or not at all.
+        or not at all. Returns what those with NLM_F_ECHO did, as (kind, body).
 
         Raises:
             NetlinkError: the first refusal; its text begins with ``what``, and the message's own.
         """
-        for error in self.attempt(messages, what):
+        errors, echoed = self._attempt(messages, what)
+        for error in errors:
             if error is not None:
                 raise error
+        return echoed
 
     def attempt(self, messages: Sequence[Message], what: str = "") -> list[NetlinkError | None]:
         """As `transact`, but return what became of each message.
@@ -325,15 +328,21 @@ class Socket:
         Raises:
             NetlinkError: the kernel didn't take or answer them.
         """
+        return self._attempt(messages, what)[0]
+
+    def _attempt(
+        self, messages: Sequence[Message], what: str
+    ) -> tuple[list[NetlinkError | None], list[tuple[int, bytes]]]:
         if not messages:
-            return []
+            return [], []
+        echoed: list[tuple[int, bytes]] = []
         with self._lock:
             first = self._sequence + 1
             self._sequence += len(messages)
             waited = {first + i for i, message in enumerate(messages) if message.flags & NLM_F_ACK}
             self._send(b"".join([encode(message, first + i) for i, message in enumerate(messages)]), what)
-            failed = self._acks(first, waited, what)
-        return [
+            failed = self._acks(first, waited, what, echoed)
+        errors = [
             NetlinkError(
                 failed[first + i].code, ": ".join(filter(None, (what, one.what))), failed[first + i].explanation
             )
@@ -341,6 +350,7 @@ class Socket:
             else None
             for i, one in enumerate(messages)
         ]
+        return errors, echoed
 
     def _exchange_one(self, message: Message, what: str) -> list[tuple[int, bytes]] | None:
         """Return the answers of one request, or None if a dump was interrupted."""
@@ -361,7 +371,7 @@ class Socket:
                     else:
                         return None if interrupted else found
 
-    def _acks(self, first: int, waited: set[int], what: str) -> dict[int, Answer]:
+    def _acks(self, first: int, waited: set[int], what: str, echoed: list[tuple[int, bytes]]) -> dict[int, Answer]:
         """Read acks until none of ``waited`` is missing; return the failures by sequence number.
 
         The kernel answers while it is asked, so after a failure what is there is all that comes: nfnetlink answers a
@@ -374,6 +384,8 @@ class Socket:
             except BlockingIOError:
                 break
             for answer in answers:
+                if not answer.final:  # an echo; of nftables it may have no number
+                    echoed.append((answer.kind, answer.body))
                 if answer.sequence < first or not answer.final:
                     continue
                 waited.discard(answer.sequence)

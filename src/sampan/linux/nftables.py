@@ -23,6 +23,7 @@ from sampan.linux.netlink import (
     NLM_F_ACK,
     NLM_F_APPEND,
     NLM_F_CREATE,
+    NLM_F_ECHO,
     Message,
     Socket,
     attribute,
@@ -38,6 +39,7 @@ SUBSYSTEM: Final = 10  # NFNL_SUBSYS_NFTABLES
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _NEWTABLE, _DELTABLE, _NEWCHAIN, _NEWRULE, _DELRULE, _NEWSET = 0, 2, 3, 6, 8, 9
 _NEWSETELEM, _DELSETELEM = 12, 14
+_SET_EXPRESSION: Final = 17  # NFTA_SET_EXPR
 
 FAMILIES: Final = {"inet": 1, "ip": 2, "arp": 3, "netdev": 5, "bridge": 7, "ip6": 10}
 HOOKS: Final = {"prerouting": 0, "input": 1, "forward": 2, "output": 3, "postrouting": 4}
@@ -111,12 +113,14 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """A named set; a map where ``data`` says of what. With ``interval`` addresses may have a prefix."""
+    """A named set; a map where ``data`` says of what. With ``interval`` addresses may have a prefix; with ``counts``
+    each element counts the packets that it was found for (Linux 5.7)."""
 
     name: str
     key: tuple[Kind, ...]
     data: tuple[Kind, ...] = ()
     interval: bool = False
+    counts: bool = False
 
     @property
     def text(self) -> str:
@@ -125,7 +129,7 @@ class Set:
         return kinds + (f" : {' . '.join(one.name for one in self.data)}" if self.data else "")
 
     def show(self, element: Element) -> str:
-        """Return an element as nft(8) writes it."""
+        """Return an element as nft(8) writes it, without what it has counted."""
         parts = [" . ".join(_shown(kind, text) for kind, text in zip(self.key, element.key, strict=True))]
         if self.data:
             parts.append(" . ".join(_shown(kind, text) for kind, text in zip(self.data, element.data, strict=True)))
@@ -183,6 +187,8 @@ def _set_text(one: Set, elements: Sequence[Element]) -> str:
     lines = [f"\t{'map' if one.data else 'set'} {one.name} {{", f"\t\ttype {one.text}"]
     if one.interval:
         lines.append("\t\tflags interval")
+    if one.counts:
+        lines.append("\t\tcounter")
     if elements:
         shown = (",\n\t\t\t     ").join(one.show(element) for element in elements)
         lines.append(f"\t\telements = {{ {shown} }}")
@@ -249,6 +255,8 @@ class Batch:
             pairs.append((9 | NLA_F_NESTED, _fields(one.key)))
         if one.key == (IFNAME,):
             pairs.append((13, bytes([_KEY_BYTE_ORDER, 4]) + u32(_HOST_ORDER)))
+        if one.counts:
+            pairs.append((_SET_EXPRESSION | NLA_F_NESTED, nftexpr.COUNTER))
         self._add(_NEWSET, pairs, NLM_F_CREATE)
 
     def add_chain(self, chain: Chain) -> None:
@@ -277,26 +285,29 @@ class Batch:
         self._elements(_NEWSETELEM, one, elements, NLM_F_CREATE)
 
     def delete_elements(self, one: Set, elements: Iterable[Element]) -> None:
-        """Delete elements, whatever their data. ENOENT at commit when one isn't there."""
-        self._elements(_DELSETELEM, one, [Element(element.key) for element in elements], 0)
+        """Delete elements, whatever their data; commit returns what sets that count had. ENOENT at commit when one
+        isn't there."""
+        flags = NLM_F_ECHO if one.counts else 0
+        self._elements(_DELSETELEM, one, [Element(element.key) for element in elements], flags)
 
     def flush_set(self, one: Set) -> None:
         """Delete all elements of a set."""
         self._add(_DELSETELEM, [(1, string(self._table)), (2, string(one.name))])
 
-    def commit(self, socket: Socket, what: str) -> None:
-        """Send it; an empty one does nothing.
+    def commit(self, socket: Socket, what: str) -> list[bytes]:
+        """Send it; an empty one does nothing. Returns the elements deleted from sets that count: `nftdump.packets`.
 
         Raises:
             NetlinkError: the kernel refused; nothing was changed. Its text begins with ``what``.
         """
         if not self._messages:
-            return
+            return []
         last = self._messages[-1]
         acked = Message(last.kind, last.flags | NLM_F_ACK, last.payload)  # failures are told without asking
         bounds = struct.pack(">BBH", 0, 0, SUBSYSTEM)
         begin, end = Message(_BATCH_BEGIN, 0, bounds), Message(_BATCH_END, 0, bounds)
-        socket.transact([begin, *self._messages[:-1], acked, end], what)
+        echoed = socket.transact([begin, *self._messages[:-1], acked, end], what)
+        return [body for kind, body in echoed if kind == SUBSYSTEM << 8 | _DELSETELEM]
 
     def encoded(self) -> list[bytes]:
         """Return the payloads of its messages, without those that bound it."""

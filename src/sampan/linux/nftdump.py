@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from sampan.linux import nftexpr
 from sampan.linux.netlink import (
     NLM_F_DUMP,
     Socket,
@@ -133,6 +134,12 @@ def read_keys(socket: Socket, family: str, table: str, name: str) -> set[bytes]:
     """
     listed = _elements(socket, family, string(table), string(name))
     return {_element(one).first for one in listed if not be_to_int(one.get(3, b"")) & ELEMENT_INTERVAL_END}
+
+
+def packets(echoed: bytes) -> int:
+    """Return how many packets elements had been found for, of an echo of their deletion (`nftables.Batch.commit`)."""
+    listed = parse_list(parse_attributes(echoed[4:]).get(3, b""))
+    return sum(nftexpr.packets(parse_attributes(one).get(7, b"")) for _, one in listed)
 
 
 def _dump(

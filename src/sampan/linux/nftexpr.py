@@ -98,6 +98,9 @@ def _pack(pairs: Sequence[tuple[int, bytes]]) -> bytes:
     return b"".join(attribute(kind, value) for kind, value in pairs)
 
 
+COUNTER: Final = attribute(_EXPR_NAME, string("counter"))  # as an attribute of a set: one for each element
+
+
 def value_of(value: bytes) -> bytes:
     """Encode the contents of an attribute that holds NFTA_DATA_VALUE."""
     return attribute(DATA_VALUE, value)
@@ -281,6 +284,12 @@ class Expression:
         """Return code and chain of NFTA_DATA_VERDICT within an attribute; None where there is none."""
         data = parse_attributes(self.attributes.get(kind, b"")).get(DATA_VERDICT)
         return None if data is None else parse_verdict(data)
+
+
+def packets(data: bytes) -> int:
+    """Return what a counter has counted: of an element in a set that counts, its NFTA_SET_ELEM_EXPR."""
+    found = parse_attributes(parse_attributes(data).get(_EXPR_DATA, b""))
+    return be_to_int(found.get(2, b""))
 
 
 def parse_verdict(data: bytes) -> tuple[int, str]:

@@ -399,6 +399,7 @@ class Fabric:
         if sandbox.publications:
             ports = sandbox.publications
             await self._run(lambda kernel: kernel.publish(ports, self.places(sandbox)))
+            self._follow(ports)
             self._start_relays(sandbox, sandbox.port_sockets())
         for reserved in sandbox.reserved:
             if reserved.socket is not None:
@@ -477,16 +478,22 @@ class Fabric:
             log.error("the addresses of container %s stay taken until sampand's next start: %s", sandbox.id[:12], error)
 
     async def _unplug(self, sandbox: Sandbox, places: Sequence[Place]) -> None:
-        published: list[Endpoint] = []  # where there is none, nobody outside knows of it
         if sandbox.publications:
-            await self._run(lambda kernel: kernel.unpublish(sandbox.publications, places))
-            published = [one for _network, one in places]
+            sandbox.served |= await self._run(lambda kernel: kernel.unpublish(sandbox.publications, places))
+        served = [one for _network, one in places] if sandbox.served else []
         ends = [one for network, one in places if network.driver == "bridge"]
-        await self._reaper.bury(ends, published)
+        await self._reaper.bury(ends, served)
 
-    def _reap(self, ends: Sequence[Endpoint], published: Sequence[Endpoint]) -> None:
+    def _follow(self, ports: Iterable[Publication]) -> None:
+        """Forget datagrams that kept coming before their port was published, behind the start that doesn't wait."""
+        if datagrams := [one for one in ports if one.protocol == "udp"]:
+            self._reaper.follow(datagrams)
+
+    def _reap(self, ends: Sequence[Endpoint], served: Sequence[Endpoint], published: Sequence[Publication]) -> None:
         assert self._host is not None  # it has plugged them
-        host.reap(ends, published, self._host.flows)
+        host.forget_untranslated(self._host.flows, published)
+        if ends or served:
+            host.reap(ends, served, self._host.flows)
 
     def _drop_ports(self, sandbox: Sandbox) -> None:
         for reserved in sandbox.reserved:
@@ -546,11 +553,13 @@ class Fabric:
             return
         sandbox.publications = new
 
-        def change(kernel: Host) -> None:
-            kernel.unpublish(old, before)
+        def change(kernel: Host) -> bool:
+            served = kernel.unpublish(old, before)
             kernel.publish(new, self.places(sandbox))
+            return served
 
-        await self._run(change)
+        sandbox.served |= await self._run(change)
+        self._follow(new)
         for one in new:
             target = one.target_ipv4 or one.target_ipv6, one.container_port
             self._relays.aim(f"{sandbox.id}:{port_name(one)}", target)

@@ -17,7 +17,7 @@ from typing import Final
 
 from sampan.linux.netlink import NETLINK_NETFILTER, NetlinkError, Socket
 from sampan.linux.nftables import Batch, Element, first_key
-from sampan.linux.nftdump import read_keys
+from sampan.linux.nftdump import packets, read_keys
 from sampan.network import ruleset
 from sampan.network.model import Network, Publication
 from sampan.network.ruleset import Desired, Detour, Elements, Link
@@ -35,6 +35,7 @@ class Firewall:
             OSError: no netlink socket.
         """
         self._socket = Socket(NETLINK_NETFILTER, netns)
+        self._recounted: set[Publication] = set()  # they may have served before the table was replaced
 
     def close(self) -> None:
         """Close its socket; the table stays."""
@@ -49,6 +50,7 @@ class Firewall:
         batch = Batch(*OWN_TABLE)
         batch.replace(ruleset.table(desired))
         batch.commit(self._socket, "set up the firewall")
+        self._recounted = set(desired.publications)
 
     def remove(self) -> None:
         """Delete the table; nothing when it isn't there."""
@@ -69,9 +71,15 @@ class Firewall:
         """Lead ports of the host to containers, all or none. Ports that are there already stay."""
         self._change((), [ruleset.of_publication(one) for one in publications], "publish ports")
 
-    def unpublish(self, publications: Sequence[Publication]) -> None:
-        """Take ports back; those that aren't there don't matter. Connections live on: see `sampan.linux.conntrack`."""
-        self._change([ruleset.of_publication(one) for one in publications], (), "unpublish ports")
+    def unpublish(self, publications: Sequence[Publication]) -> bool:
+        """Take ports back; those that aren't there don't matter.
+
+        Returns whether any flow may have been translated; such flows live on: see `sampan.linux.conntrack`.
+        """
+        deleted = self._change([ruleset.of_publication(one) for one in publications], (), "unpublish ports")
+        recounted = self._recounted.intersection(publications)
+        self._recounted -= recounted
+        return bool(recounted) or any(map(packets, deleted))
 
     def link(self, add: Sequence[Link] = (), remove: Sequence[Link] = ()) -> None:
         """Change which ports are open within networks without inter-container traffic."""
@@ -99,16 +107,16 @@ class Firewall:
         _add(batch, ruleset.of_relay(on))
         batch.commit(self._socket, "choose who serves ::1")
 
-    def _change(self, remove: Iterable[Elements], add: Iterable[Elements], what: str) -> None:
+    def _change(self, remove: Iterable[Elements], add: Iterable[Elements], what: str) -> list[bytes]:
         """Delete and add elements in one batch. Should one to delete be missing, delete those that are there."""
         removed, added = ruleset.merge(remove), ruleset.merge(add)
         try:
-            _batch(removed, added).commit(self._socket, what)
+            return _batch(removed, added).commit(self._socket, what)
         except NetlinkError as error:
             if error.errno != ENOENT or not removed:
                 raise
             present = {name: self._present(name, elements) for name, elements in removed.items()}
-            _batch(present, added).commit(self._socket, what)
+            return _batch(present, added).commit(self._socket, what)
 
     def _present(self, name: str, elements: Sequence[Element]) -> tuple[Element, ...]:
         """Return those of the elements that the set has."""

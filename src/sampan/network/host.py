@@ -239,18 +239,14 @@ class Host:
         detours = _detours(places, ports)
         if detours:
             self._firewall.detour(add=detours)
-        for one in ports:
-            if one.protocol == "udp":  # a client that kept sending before has a flow that is not translated
-                version = 6 if ":" in one.host_ip else 4
-                with contextlib.suppress(OSError):  # a kernel without conntrack's netlink: the flow ends by itself
-                    conntrack.forget_untranslated(self._netfilter, version, 17, one.host_port)
 
-    def unpublish(self, ports: Sequence[Publication], places: Sequence[Place]) -> None:
-        """Take ports back."""
-        self._firewall.unpublish(ports)
+    def unpublish(self, ports: Sequence[Publication], places: Sequence[Place]) -> bool:
+        """Take ports back; tell whether there may be flows that were translated."""
+        served = self._firewall.unpublish(ports)
         detours = _detours(places, ports)
         if detours:
             self._firewall.detour(remove=detours)
+        return served
 
     def link(self, add: Sequence[Link], remove: Sequence[Link]) -> None:
         """Change what is open within networks without inter-container traffic."""
@@ -295,8 +291,15 @@ def forget_flows(netfilter: Socket, endpoints: Iterable[Endpoint]) -> None:
         conntrack.forget_addresses(netfilter, addresses)
 
 
-def reap(ends: Sequence[Endpoint], published: Sequence[Endpoint], flows: Socket) -> None:
-    """See that the host ends of endpoints are gone; forget the flows of published ones, by a socket that stays open:
+def forget_untranslated(netfilter: Socket, ports: Iterable[Publication]) -> None:
+    """Forget datagrams that kept coming before their port was published: the kernel would never translate them."""
+    for one in ports:
+        with contextlib.suppress(OSError):  # as above
+            conntrack.forget_untranslated(netfilter, 6 if ":" in one.host_ip else 4, 17, one.host_port)
+
+
+def reap(ends: Sequence[Endpoint], served: Sequence[Endpoint], flows: Socket) -> None:
+    """See that the host ends of endpoints are gone; forget the flows of those that served, by a socket that stays open:
     to close one holds the lock of nftables until what was just deleted is gone, 20 ms.
 
     The kernel deletes them with the namespace, soon after its last process. To do it here would hold the lock that
@@ -310,7 +313,7 @@ def reap(ends: Sequence[Endpoint], published: Sequence[Endpoint], flows: Socket)
             left = [one for one in left if links.link(one.host_link) is not None]
         if left:
             endpoint.unplug(links, left)
-    forget_flows(flows, published)
+    forget_flows(flows, served)
 
 
 def open_namespace(pid: int) -> int:

@@ -43,6 +43,7 @@ class Sandbox:
     id: str
     endpoints: dict[str, Endpoint] = field(default_factory=dict)  # by network, in the order of connecting
     publications: tuple[Publication, ...] = ()
+    served: bool = False  # there may be flows that were translated to it, of publications that changed since
     reserved: list[Reserved] = field(default_factory=list)  # until the monitor has them
     netns: int = -1
     resolver: Resolver | None = None

@@ -469,9 +469,20 @@ def test_a_port_comes_and_goes(town: Town) -> None:
     town.firewall.publish([one])  # again: nothing happens
     town.reaches(town.outside, HOST4, 8500, "b1 192.0.2.1")
     gone = Publication("b1", "tcp", "0.0.0.0", 8501, 80, "172.18.0.2")
-    town.firewall.unpublish([gone, one])  # the first was never there
+    assert town.firewall.unpublish([gone, one])  # the first was never there
     town.firewall.unpublish([one])
     town.blocked(town.outside, HOST4, 8500)
+
+
+def test_whether_a_port_has_served_is_known(town: Town) -> None:
+    """So that what the kernel tracks is walked through for those only that have."""
+    ports = [Publication("b1", "tcp", HOST4 if i else "0.0.0.0", 8700 + i, 80, "172.18.0.2") for i in range(3)]
+    town.firewall.publish(ports)
+    town.reaches(town.outside, HOST4, 8701, "b1 192.0.2.1")
+    assert [town.firewall.unpublish([one]) for one in ports] == [False, True, False]
+    town.firewall.converge(replace(DESIRED, publications=(*DESIRED.publications, *ports[:1])))
+    assert town.firewall.unpublish(ports[:1])  # it may have, before the table was replaced
+    town.firewall.converge(DESIRED)
 
 
 def test_a_network_comes_and_goes(town: Town) -> None:
@@ -566,6 +577,8 @@ def shown(element: object, quoted: bool) -> str:
     match element:
         case [key, data]:
             return f"{shown(key, quoted)} : {shown(data, quoted)}"
+        case {"elem": {"val": key}}:  # with what it has counted
+            return shown(key, quoted)
         case {"concat": parts}:
             return " . ".join(shown(part, quoted) for part in parts)
         case {"prefix": {"addr": address, "len": size}}:
