@@ -57,7 +57,8 @@ BACK = network("b", "back", "172.18.0.0/16", "172.28.0.0/24")
 INNER = network("c", "inner", "172.19.0.0/16", "fd00:3::/64", internal=True)
 QUIET = network("d", "quiet", "172.20.0.0/16", **{OPTION_ICC: "false"})
 ROUTED = network("e", "routed", "172.21.0.0/16", **{OPTION_MASQUERADE: "false"})
-NETWORKS = (FRONT, BACK, INNER, QUIET, ROUTED)
+HUSHED = network("f", "hushed", "172.22.0.0/16", internal=True, **{OPTION_ICC: "false"})
+NETWORKS = (FRONT, BACK, INNER, QUIET, ROUTED, HUSHED)
 
 PUBLICATIONS = (
     Publication("a1", "tcp", "0.0.0.0", 8080, 80, "172.17.0.2", "fd00:1::2"),
@@ -77,7 +78,7 @@ PUBLICATIONS = (
 DESIRED = Desired(
     NETWORKS,
     PUBLICATIONS,
-    links=(Link("172.20.0.2", "172.20.0.3", "tcp", 80),),
+    links=(Link("172.20.0.2", "172.20.0.3", "tcp", 80), Link("172.22.0.2", "172.22.0.3", "tcp", 80)),
     detours=(Detour("172.18.0.0/16", "172.17.0.9"),),
     opened=frozenset({"eth0"}),
     opened_ipv6=True,
@@ -226,7 +227,9 @@ class Town:
                 self.host.batch(f"route add local ::1/128 dev {one.bridge} table local metric {4096 + index}")
             for key in ("forwarding", "route_localnet"):
                 self.host.sysctl(f"ipv4/conf/{one.bridge}/{key}", "1")
-        self.host.sysctl(f"ipv4/conf/{QUIET.bridge}/proxy_arp_pvlan", "1")
+        for one in (QUIET, HUSHED):
+            self.host.sysctl(f"ipv4/conf/{one.bridge}/proxy_arp_pvlan", "1")
+            self.host.sysctl(f"ipv4/neigh/{one.bridge}/proxy_delay", "0")
 
     def _containers(self) -> None:
         for name, address, *more in (
@@ -239,6 +242,8 @@ class Town:
             ("q1", "172.20.0.2/16"),
             ("q2", "172.20.0.3/16"),
             ("r1", "172.21.0.2/16"),
+            ("h1", "172.22.0.2/16"),
+            ("h2", "172.22.0.3/16"),
         ):
             self.containers[name] = self.lab.space(name)
             self.containers[name].sysctl("ipv6/conf/default/accept_dad", "0")
@@ -254,7 +259,7 @@ class Town:
             f"link set {link} up",
             f"link set dev {link} type bridge_slave hairpin on",
         )
-        if one is QUIET:
+        if one in (QUIET, HUSHED):
             self.host.batch(f"link set dev {link} type bridge_slave isolated on")
         flags = {True: " nodad", False: ""}
         space.batch(*(f"address add {one} dev eth{index}{flags[':' in one]}" for one in addresses))

@@ -25,7 +25,8 @@ publish      the two maps of each family: ports of one address, then ports of al
 input        an internal network reaches the host by the addresses of its own bridge only, and no relay of another
              network.
 forward      networks are closed to each other and to the outside but for what is published; internal ones also for
-             that. Packets that conntrack holds for invalid would leave untranslated.
+             that. Packets that conntrack holds for invalid would leave untranslated. Most packets are answers: they
+             are let through by the first rule, but not in internal networks, whose containers could pretend them.
 quiet        within a network without inter-container traffic: only linked ports. Its bridge's ports are isolated from
              each other (IFLA_BRPORT_ISOLATED) and the bridge answers ARP for them (proxy_arp_pvlan), so that all of
              it comes by here.
@@ -176,10 +177,10 @@ def _rules(*rules: tuple[Statement, ...]) -> tuple[Rule, ...]:
 
 
 def _early() -> Iterator[tuple[Statement, ...]]:
-    yield _FROM_OURS, within_prefix(IP_DADDR, _LOOPBACK), _DROP
-    yield _FROM_OURS, within_prefix(IP_SADDR, _LOOPBACK), _DROP
+    yield within_prefix(IP_DADDR, _LOOPBACK), _FROM_OURS, _DROP
+    yield within_prefix(IP_SADDR, _LOOPBACK), _FROM_OURS, _DROP
     for v, (_, _, daddr) in _ADDRESSES.items():
-        yield named(IIFNAME, "lo", negate=True), _FROM_OTHERS, in_set([daddr], f"guarded{v}"), _DROP
+        yield in_set([daddr], f"guarded{v}"), named(IIFNAME, "lo", negate=True), _FROM_OTHERS, _DROP
 
 
 def _publish() -> Iterator[tuple[Statement, ...]]:
@@ -196,12 +197,13 @@ def _input() -> Iterator[tuple[Statement, ...]]:
 
 
 def _forward() -> Iterator[tuple[Statement, ...]]:
+    not_internal = in_set([IIFNAME], "internal", negate=True), in_set([OIFNAME], "internal", negate=True)
+    yield _ANSWERS, *not_internal, _ACCEPT
     yield _FROM_OTHERS, _TO_OTHERS, verdict(GOTO, "foreign")
     yield in_set([IIFNAME, OIFNAME], "same"), _ACCEPT
     yield in_set([IIFNAME, OIFNAME], "quiet"), verdict(GOTO, "quiet")
     yield in_set([IIFNAME], "internal"), _DROP
     yield in_set([OIFNAME], "internal"), _DROP
-    yield _ANSWERS, _ACCEPT
     yield any_bit(CT_STATES, STATE_INVALID, "invalid"), _DROP
     yield _TRANSLATED, _ACCEPT
     yield _TO_OURS, _DROP

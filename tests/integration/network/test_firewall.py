@@ -109,6 +109,12 @@ def quiet_is_closed_within(town: Town) -> None:
 
 def links_open_one_port(town: Town) -> None:
     town.reaches(town["q1"], "172.20.0.3", 80, "q2 172.20.0.2")
+    links_open_one_port_of_an_internal_network(town)
+
+
+def links_open_one_port_of_an_internal_network(town: Town) -> None:
+    town.reaches(town["h1"], "172.22.0.3", 80, "h2 172.22.0.2")
+    town.blocked(town["h2"], "172.22.0.2", 80)
 
 
 def quiet_reaches_published(town: Town) -> None:
@@ -293,10 +299,10 @@ REQUIREMENTS = [
 OWN_KINDS = ("local", "broadcast", "multicast")
 # chain, rule: the requirement that isn't met without it
 NEEDED = [
-    ("early", "iifname @bridges ip daddr 127.0.0.0/8 drop", containers_miss_the_loopback_of_the_host),
-    ("early", "iifname @bridges ip saddr 127.0.0.0/8 drop", containers_cannot_pose_as_the_loopback),
-    ("early", 'iifname != "lo" iifname != @bridges ip daddr @guarded4 drop', bridge_ports_stay_in_the_host_ipv4),
-    ("early", 'iifname != "lo" iifname != @bridges ip6 daddr @guarded6 drop', bridge_ports_stay_in_the_host_ipv6),
+    ("early", "ip daddr 127.0.0.0/8 iifname @bridges drop", containers_miss_the_loopback_of_the_host),
+    ("early", "ip saddr 127.0.0.0/8 iifname @bridges drop", containers_cannot_pose_as_the_loopback),
+    ("early", 'ip daddr @guarded4 iifname != "lo" iifname != @bridges drop', bridge_ports_stay_in_the_host_ipv4),
+    ("early", 'ip6 daddr @guarded6 iifname != "lo" iifname != @bridges drop', bridge_ports_stay_in_the_host_ipv6),
     ("publish", "dnat ip to ip daddr . meta l4proto . th dport map @bound4", published_on_one_address),
     ("publish", "meta nfproto ipv4 dnat ip to meta l4proto . th dport map @ports4", published_to_outside_ipv4),
     ("publish", "dnat ip6 to ip6 daddr . meta l4proto . th dport map @bound6", published_on_one_address_ipv6),
@@ -311,18 +317,22 @@ NEEDED = [
         f"iifname @internal {' '.join(f'fib daddr . iif type != {kind}' for kind in OWN_KINDS)} drop",
         internal_reaches_the_host_by_its_bridge_only,
     ),
-    ("quiet", "ct state established,related accept", links_open_one_port),
+    ("quiet", "ct state established,related accept", links_open_one_port_of_an_internal_network),
     ("quiet", "ct status dnat accept", quiet_reaches_published),
     ("quiet", "ip saddr . ip daddr . meta l4proto . th dport @links4 accept", links_open_one_port),
     ("quiet", "drop", quiet_is_closed_within),
     ("foreign", "meta nfproto ipv4 iifname @opened drop", routes_for_nobody_ipv4),
     ("foreign", "meta nfproto @routers drop", routes_for_nobody_ipv6),
+    (
+        "forward",
+        "ct state established,related iifname != @internal oifname != @internal accept",
+        masquerades_ipv4,
+    ),
     ("forward", "iifname != @bridges oifname != @bridges goto foreign", routes_for_nobody_ipv4),
     ("forward", "iifname . oifname @same accept", joins_subnets_of_a_network),
     ("forward", "iifname . oifname @quiet goto quiet", links_open_one_port),
     ("forward", "iifname @internal drop", internal_reaches_nobody),
     ("forward", "oifname @internal drop", nobody_reaches_internal),
-    ("forward", "ct state established,related accept", masquerades_ipv4),
     ("forward", "ct state invalid drop", leaks_nothing_untranslated),
     ("forward", "ct status dnat accept", published_to_outside_ipv4),
     ("forward", "oifname @bridges drop", isolates_networks),
