@@ -287,7 +287,8 @@ def test_sctp_is_published_as_the_others(place: Place) -> None:
     """The rule is there. That packets follow it was tried in a machine whose kernel has SCTP."""
     place.engine.ok("run", "-d", "--name", "web", "-p", "8080:80/sctp", BUSYBOX, "sleep", "1000")
     assert place.engine.ok("port", "web").splitlines()[0] == "80/sctp -> 0.0.0.0:8080"
-    assert "sctp . 8080 : 172.17.0.2 . 80" in place.host.run("nft", "list", "map", "inet", "sampan", "ports4")
+    published = place.host.run("nft", "list", "map", "inet", "sampan", "ports4")
+    assert "sctp . 8080 counter packets 0 bytes 0 : 172.17.0.2 . 80" in published
 
 
 # --- links of the host -----------------------------------------------------------------------------------------------
