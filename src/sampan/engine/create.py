@@ -87,7 +87,6 @@ def _keep(core: Core, container: Container, image: Image) -> None:
     core.directories.make(container.id)
     try:
         core.snapshots.prepare(container.id, image.chain_ids)
-        core.directories.mark(container.id)
         core.rows.insert(container.row(core.host.boot_id)).result()
     except BaseException as error:
         core.snapshots.discard(container.id)

@@ -53,7 +53,7 @@ def prepare(core: Core, container: Container, attachments: list[Attachment], net
     mounted = core.snapshots.mount(container.id, volatile=stored.host.auto_remove)
     return Launch(
         id=container.id,
-        bundle=directory / "bundle",
+        bundle=directory,
         run_dir=core.run_dir(container.id),
         spec=document,
         root=mounted.root,

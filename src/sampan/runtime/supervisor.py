@@ -89,7 +89,7 @@ class Launch:
     """
 
     id: str
-    bundle: Path
+    bundle: Path  # directory that config.json is written into
     run_dir: Path
     spec: dict[str, Any]
     root: int
@@ -251,7 +251,6 @@ class Supervisor:
 
     def _order(self, launch: Launch, group: Group, stack: contextlib.ExitStack) -> Order:
         """Write the bundle, open all that the container will see of the host, and say what is to be run."""
-        launch.bundle.mkdir(mode=0o700, parents=True, exist_ok=True)
         (launch.bundle / "config.json").write_bytes(msgspec.json.encode(launch.spec))
         linux = launch.spec.get("linux") or {}
         program = self._filter(linux.get("seccomp"))

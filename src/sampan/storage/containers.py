@@ -2,7 +2,7 @@
 
 On disk (below the data root)::
 
-    containers/<id>/{hostname, hosts, resolv.conf, <id>-json.log, bundle/, and the snapshot's rw/, work/ …}
+    containers/<id>/{hostname, hosts, resolv.conf, <id>-json.log, config.json, and the snapshot's rw/, work/ …}
     removed/<id>/          taken aside, waiting to be deleted
 
 Life.   make → (write …) → set_aside → delete.  What was set aside is deleted at the next start if a crash came between.
@@ -46,15 +46,6 @@ class ContainerDirectories:
         """Make a container's directory; ignored when it is there (the snapshot driver makes it too)."""
         with contextlib.suppress(FileExistsError):
             self.path(container_id).mkdir(mode=0o710)
-
-    def mark(self, container_id: str) -> None:
-        """Put an empty ``/.dockerenv`` into the writable layer: programs know by it that they are in a container.
-
-        An image that has something else in that place keeps it.
-        """
-        path = self.path(container_id) / "rw" / ".dockerenv"
-        with contextlib.suppress(OSError):
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o755))
 
     def allow_remount(self, container_id: str) -> None:
         """Let a root that was mounted ``volatile`` be mounted again, in the same boot of the machine.

@@ -15,6 +15,7 @@ from typing import Final
 from sampan.linux.overlayfs import Flavour
 from sampan.linux.usage import tree_size
 from sampan.storage.driver import RW, Driver
+from sampan.storage.furniture import furnish
 from sampan.storage.merge import merge
 from sampan.storage.overlay import bind
 from sampan.storage.snapshots import Mounted, SnapshotMissing
@@ -40,6 +41,9 @@ class CopyDriver(Driver):
         target.mkdir()
         target.chmod(0o755)
         merge([(self._layers.path(name), self._layers.flavour_of(name)) for name in names], target)
+        root = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        furnish(root)
+        os.close(root)
         os.symlink(str(tree_size(target)), path / COPIED)
 
     def mount(self, key: str, *, volatile: bool = False, readonly: bool = False) -> Mounted:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
@@ -16,7 +17,9 @@ from typing import Final, Protocol
 from sampan.linux.mount import MOUNT_ATTR_RDONLY, new_filesystem, open_tree, set_attributes
 from sampan.linux.overlayfs import Flavour
 from sampan.storage.driver import RW, Driver
+from sampan.storage.furniture import furnish
 from sampan.storage.snapshots import Mounted
+from sampan.storage.tree import PENDING_PREFIX, remove_tree
 
 WORK: Final = "work"
 OPTIONS: Final = (("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off"))
@@ -71,20 +74,52 @@ class OverlayDriver(Driver):
         if not fresh:
             return
         if names:
-            status = os.stat(self._layers.path(names[-1]))
-            os.chown(path / RW, status.st_uid, status.st_gid)
-            os.chmod(path / RW, status.st_mode & 0o7777)
+            self._take_after(path / RW, names[-1])
         else:
             os.chmod(path / RW, 0o755)
+            root = os.open(path / RW, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            furnish(root)
+            os.close(root)
+
+    def _take_after(self, path: Path, name: str) -> None:
+        status = os.stat(self._layers.path(name))
+        os.chown(path, status.st_uid, status.st_gid)
+        os.chmod(path, status.st_mode & 0o7777)
+
+    def _init_layer(self, name: str, lower: Sequence[Path]) -> Path:
+        """Return the directory between the image of topmost layer ``name`` and its containers, made at first use."""
+        place = self._layers.init_layer(name)
+        if place.is_dir():
+            return place
+        pending = Path(tempfile.mkdtemp(prefix=PENDING_PREFIX, dir=self.root))
+        try:
+            upper, work = pending / "init", pending / WORK
+            upper.mkdir()
+            work.mkdir()
+            self._take_after(upper, name)
+            root = self.mounter.mount(lower, upper, work, flags=(*self._flags, "volatile"), readonly=False)
+            furnish(root)
+            os.close(root)
+            try:
+                os.rename(upper, place)
+            except OSError:
+                if not place.is_dir():  # nobody was faster
+                    raise
+        finally:
+            remove_tree(pending)
+        return place
 
     def mount(self, key: str, *, volatile: bool = False, readonly: bool = False) -> Mounted:
         """Mount a snapshot, detached."""
-        lower = [self._layers.path(name) for name in self._layers.stack(self._active.top(key))]
+        top = self._active.top(key)
+        lower = [self._layers.path(name) for name in self._layers.stack(top)]
         path = self._active.path(key)
         lock = self._active.own(key)
         try:
             if not lower:
                 return Mounted(bind(path / RW, readonly=readonly), lock)
+            assert top is not None
+            lower.insert(0, self._init_layer(top, lower))
             flags = (*self._flags, "volatile") if volatile else self._flags
             root = self.mounter.mount(lower, path / RW, path / WORK, flags=flags, readonly=readonly)
         except BaseException:

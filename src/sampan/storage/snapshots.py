@@ -16,9 +16,13 @@ needs to remember its topmost layer only); ``mount`` returns ``Mounted(root, loc
 
 On disk (below the data root)::
 
-    layers/<hex of chain id>/{fs/, parent → hex (link), flavour → "trusted" (link)}
+    layers/<hex of chain id>/{fs/, parent → hex (link), flavour → "trusted" (link), init/}
     layers/.pending-*/                     unpacked halfway; swept at start
-    containers/<key>/{rw/, work/, top → hex (link), rw.lock}
+    containers/<key>/{rw/, work/, top → hex (link)}; the lock is the directory's
+
+``init/`` is what every container of the image gets besides (`furniture`): a layer between the image and the writable
+layer, which so holds what the container wrote and nothing else. Every file that isn't made and deleted for each
+container counts: ext4 looks at each inode deleted within a minute before it makes another.
 """
 
 from __future__ import annotations

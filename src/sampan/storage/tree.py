@@ -69,6 +69,10 @@ class LayerTree:
         """Return the layer's root directory, there or not."""
         return self.root / hexadecimal / "fs"
 
+    def init_layer(self, hexadecimal: str) -> Path:
+        """Return where the directory is that the layer's containers stand on, there or not."""
+        return self.root / hexadecimal / "init"
+
     def begin(self, hexadecimal: str, parent: str | None) -> Pending:
         """Start a layer."""
         return Pending(self, hexadecimal, parent, self.flavour)
@@ -200,8 +204,7 @@ class ActiveTree:
 
     def own(self, key: str) -> int:
         """Take the snapshot's lock and return the descriptor that holds it. Raises SnapshotBusy."""
-        path = self.path(key) / "rw.lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(self.path(key), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -219,8 +222,6 @@ class ActiveTree:
             os.unlink(path / _TOP)
         for name in names:
             remove_tree(path / name)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path / "rw.lock")
         with self.lock:
             self._tops.pop(key, None)
         with contextlib.suppress(OSError):  # not empty: the engine's files are still there

@@ -81,6 +81,7 @@ class Runtime:
         self.count += 1
         name = f"{self.count:04d}"
         spec["linux"].setdefault("cgroupsPath", f"/sampan-test-{os.getpid()}/{name}")
+        (self.home / name).mkdir()
         return Launch(
             id=name,
             bundle=self.home / name,

@@ -9,6 +9,7 @@ from pathlib import Path
 from sampan.linux import overlayfs
 from sampan.storage.snapshots import Mounted, PendingLayer, Snapshots
 
+FURNISHED = frozenset((".dockerenv", "dev", "etc", "proc", "sys"))
 Build = Callable[[PendingLayer], None]
 
 
@@ -96,10 +97,12 @@ def active(driver: Snapshots, key: str, chain: Sequence[str]) -> contextlib.Abst
 
 
 def listing(root: Path) -> dict[str, str | None]:
-    """Every name below ``root``: a file's text, None for a directory."""
+    """Every name below ``root``: a file's text, None for a directory; what every container has left out."""
     found: dict[str, str | None] = {}
     for directory, names, leaves in os.walk(root):
         base = os.path.relpath(directory, root)
         found |= {os.path.normpath(f"{base}/{name}"): None for name in names}
         found |= {os.path.normpath(f"{base}/{leaf}"): Path(directory, leaf).read_text() for leaf in leaves}
-    return found
+        if base == ".":
+            names[:] = [name for name in names if name not in FURNISHED]
+    return {name: text for name, text in found.items() if name not in FURNISHED}

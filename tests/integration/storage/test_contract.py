@@ -52,6 +52,25 @@ def test_a_file_takes_the_place_of_a_directory_and_back(driver: Snapshots) -> No
         assert listing(root) == {"a": "2", "b": None, "b/y": "2"}
 
 
+def test_a_container_is_furnished(driver: Snapshots) -> None:
+    chain = stack(driver, files(etc__hosts="mine"))
+    for key in ("one", "two"):
+        with active(driver, key, chain) as root:
+            assert (root / ".dockerenv").exists() and (root / "proc").is_dir()
+            assert (root / "etc/hosts").read_text() == "mine" and os.readlink(root / "etc/mtab") == "/proc/mounts"
+            (root / "etc/hosts").write_text(key)
+        assert driver.usage(key) == (len(key) if driver.name == "overlay" else 0)
+
+
+def test_a_writable_layer_holds_what_was_written_and_nothing_else(driver: Snapshots, tmp_path: Path) -> None:
+    if driver.name == "copy":
+        pytest.skip("a copy has all in one place")
+    with active(driver, KEY, stack(driver, files(a="1"))) as root:
+        (root / "etc/new").write_text("1")
+    rw = tmp_path / "root/containers" / KEY / "rw"
+    assert sorted(str(one.relative_to(rw)) for one in rw.rglob("*")) == ["etc", "etc/new"]
+
+
 def test_what_is_written_stays_and_is_counted(driver: Snapshots) -> None:
     chain = stack(driver, files(a="1", b=""))
     with active(driver, KEY, chain) as root:
