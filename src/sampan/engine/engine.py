@@ -1,4 +1,4 @@
-"""The brain's front door: containers, exec sessions, images, networks, the system and its events."""
+"""The brain's front door: containers, exec sessions, images, registries, networks, the system and its events."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sampan.engine.execs import Execs
 from sampan.engine.images import ImageService
 from sampan.engine.networks import Networks
 from sampan.engine.recovery import recover
+from sampan.engine.registry import Registry
 from sampan.engine.system import System
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Engine:
         self.execs = Execs(core)
         self.containers = Containers(core, self.execs)
         self.images = ImageService(core)
+        self.registry = Registry(core)
         self.networks = Networks(core)
         self.system = System(core)
         self.events: EventBus = core.events
@@ -41,6 +43,7 @@ class Engine:
 
     async def close(self) -> None:
         """Finish what is under way and let go; containers go on."""
+        self.registry.close()
         await self._core.settle(SETTLE_S)
         await self._core.fabric.end()
         self._core.close()

@@ -12,13 +12,14 @@ from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 import zstandard
-from isal import igzip_lib
+from isal import igzip_lib, isal_zlib
 
 from sampan.image.errors import BadArchive
 
 Source = Callable[[int], bytes]
 
 INPUT_CHUNK: Final = 1 << 18  # compressed bytes asked for at a time
+GZIP_LEVEL: Final = 2  # of 0 to 3; a third is nearly as small, and half as fast
 ZSTD_WINDOW: Final = 1 << 27  # bytes; the largest window that `zstd` itself accepts without --long
 
 GZIP: Final = b"\x1f\x8b\x08"
@@ -28,6 +29,16 @@ _LAST_FRAME: Final = b"\x50" + ZSTD_SKIPPABLE + (3 << 16).to_bytes(4, "little") 
 BZIP2: Final = b"BZh"
 XZ: Final = b"\xfd7zXZ\x00"
 _ISAL_ERROR: Final = cast("type[Exception]", igzip_lib.error)  # its stubs declare an instance
+
+
+class _Encoder(Protocol):
+    def compress(self, data: bytes, /) -> bytes: ...
+    def flush(self) -> bytes: ...
+
+
+def gzip_encoder() -> _Encoder:
+    """Return an encoder whose output depends on its input alone: no name, no time."""
+    return isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, 31)  # 31: a gzip header, the largest window
 
 
 class _Decoder(Protocol):

@@ -31,6 +31,8 @@ _HASH_QUEUE: Final = 8  # chunks that may wait for the hashing thread
 
 Progress = Callable[[str, int, int], None]  # diff ID, bytes of its blob read so far, bytes of the blob
 
+Fetch = Callable[[str, str], None]  # diff ID, digest of the blob
+
 
 def no_progress(diff_id: str, done: int, total: int) -> None:
     """Progress for layers that nobody watches coming in."""
@@ -104,8 +106,12 @@ def unpack_stack(
     *,
     limits: Limits | None = None,
     progress: Progress,
+    fetch: Fetch | None = None,
 ) -> dict[str, int]:
     """Unpack and commit the layers of ``stack`` ((diff ID, blob digest), bottom first) that are missing.
+
+    ``fetch`` brings a blob in that may be missing, from a thread, before its layer is unpacked; also that of a layer
+    which is there, so that the image can be handed on as it came.
 
     Returns the size of each layer that was unpacked, by chain ID. ``progress`` is called from several threads. Raises
     BadArchive, LayerMismatch, UnpackFailed, MissingContent.
@@ -117,7 +123,11 @@ def unpack_stack(
             if not layers.has(chain[index]):
                 parent = chain[index - 1] if index else None
                 work.append(_Work(index, blob, diff_id, layers.begin(chain[index], parent)))
-        _unpack_all(content, work, limits or Limits(), progress)
+        _unpack_all(content, work, limits or Limits(), progress, fetch)
+        if fetch is not None:
+            for diff_id, blob in stack:
+                if not content.has(blob):
+                    fetch(diff_id, blob)
         begun = {item.index: item.pending.path for item in work}
         for item in work:
             below = [begun.get(i) or layers.layer(chain[i]) for i in range(item.index)]
@@ -131,8 +141,12 @@ def unpack_stack(
     return {chain[item.index]: item.result.size for item in work if item.result}
 
 
-def _unpack_all(content: Content, work: Sequence[_Work], limits: Limits, progress: Progress) -> None:
+def _unpack_all(
+    content: Content, work: Sequence[_Work], limits: Limits, progress: Progress, fetch: Fetch | None
+) -> None:
     def one(item: _Work) -> None:
+        if fetch is not None:
+            fetch(item.diff_id, item.blob)
         total = content.size(item.blob)
 
         def report(done: int) -> None:

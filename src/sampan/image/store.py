@@ -21,6 +21,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,7 +32,7 @@ from sampan.image.compress import Source
 from sampan.image.content import Content, sync_filesystem
 from sampan.image.errors import BadArchive, ImageNotFound, InvalidReference, MissingContent
 from sampan.image.history import history
-from sampan.image.layers import Layers, Progress, no_progress, unpack_stack
+from sampan.image.layers import Fetch, Layers, Progress, no_progress, unpack_stack
 from sampan.image.model import CONFIG_LIMIT, Image
 from sampan.image.progress import LayerProgress, Report
 from sampan.image.removal import Use
@@ -180,8 +181,36 @@ class Images:
             candidate = archive.Candidate(hello.configuration(self._architecture, layer), (digest.of(layer),))
             return self._install(candidate, pin, [f"{hello.NAME}:latest"])
 
+    def receiving(self) -> AbstractContextManager[Pin]:
+        """Keep what is pinned inside from being collected, for whoever brings an image in by `install`."""
+        return self._pinning()
+
+    def install(
+        self,
+        candidate: archive.Candidate,
+        pin: Pin,
+        names: Sequence[str],
+        pinned: Sequence[str],
+        *,
+        progress: Progress,
+        fetch: Fetch,
+    ) -> Image:
+        """Install an image whose manifest is in the content store and whose blobs ``fetch`` brings in.
+
+        Raises ImageError, and what ``fetch`` raises, with nothing of the image left.
+        """
+        with _disk_errors():
+            return self._install(candidate, pin, names, progress, pinned=pinned, fetch=fetch)
+
     def _install(
-        self, candidate: archive.Candidate, pin: Pin, names: Sequence[str], progress: Progress = no_progress
+        self,
+        candidate: archive.Candidate,
+        pin: Pin,
+        names: Sequence[str],
+        progress: Progress = no_progress,
+        *,
+        pinned: Sequence[str] = (),
+        fetch: Fetch | None = None,
     ) -> Image:
         """Unpack what is missing, make it durable, commit the row and the names."""
         _, diff_ids = model.check_config(candidate.config)
@@ -190,11 +219,11 @@ class Images:
                 f"invalid manifest, layers length mismatch: expected {len(candidate.layers)}, got {len(diff_ids)}"
             )
         chain = digest.chain_ids(diff_ids)
-        for needed in (candidate.id, *chain):
+        for needed in (candidate.id, *chain, *candidate.layers):
             pin(needed)
         self.content.put(candidate.config)
         stack = list(zip(diff_ids, candidate.layers, strict=True))
-        sizes = unpack_stack(self.content, self._layers, stack, progress=progress)
+        sizes = unpack_stack(self.content, self._layers, stack, progress=progress, fetch=fetch)
         self._sync()
         with self._lock:
             sizes = self._catalog.layer_sizes() | sizes
@@ -204,7 +233,7 @@ class Images:
                 )
                 for (diff_id, blob), chain_id in zip(stack, chain, strict=True)
             )
-            row = ImageRow(candidate.id, layers, candidate.manifest, self._clock(), tuple(names))
+            row = ImageRow(candidate.id, layers, candidate.manifest, self._clock(), tuple(names), tuple(pinned))
             self._put(row)
             return self._catalog.by_id[candidate.id]
 
@@ -221,6 +250,22 @@ class Images:
         self._reread()
         if before is not None:
             self._collect(set(), set(before.blobs))
+
+    def hand_on(self, image_id: str, blobs: Sequence[str], manifest: str) -> None:
+        """Note the blobs and the manifest that an image was pushed with, in place of those that it came with.
+
+        Both are in the content store, pinned. So it is pushed the next time as it is now, byte for byte.
+        Raises ImageNotFound.
+        """
+        with self._lock:
+            image = self._catalog.by_id.get(image_id)
+            if image is None:
+                raise ImageNotFound(image_id)
+            self.content.sync()
+            layers = tuple(map(LayerRow, image.diff_ids, blobs, image.layer_sizes))
+            self._rows.put(ImageRow(image_id, layers, manifest, image.tagged_ns))
+            self._reread()
+            self._collect(set(), {*image.blobs, image.manifest or image_id})
 
     def _sync(self) -> None:
         self.content.sync()
@@ -244,10 +289,14 @@ class Images:
         self._set_name(self.resolve(ref).id, name.familiar)
 
     def _set_name(self, image_id: str, name: str) -> None:
+        self.add_names(image_id, [name])
+
+    def add_names(self, image_id: str, names: Sequence[str], pinned: Sequence[str] = ()) -> None:
+        """Give an image familiar names and pinned ones; images that had them lose them. Raises ImageNotFound."""
         with self._lock:
             if image_id not in self._catalog.by_id:
                 raise ImageNotFound(image_id)
-            self._rows.name(image_id, [name], now_ns=self._clock())
+            self._rows.name(image_id, names, pinned, now_ns=self._clock())
             self._reread()
 
     def remove(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from sampan import __version__
 from sampan.api import schema
-from sampan.api.server import containers, execs, images, networks, own, system
+from sampan.api.server import containers, execs, images, networks, own, registries, system
 from sampan.api.server.messages import Answer, ClientGone, Headers, Request, Response, json_response, told
 from sampan.api.server.routing import MAX_VERSION, Route, Table, dotted, resolve
 
@@ -34,6 +34,7 @@ class App:
                 *containers.routes(engine),
                 *execs.routes(engine),
                 *images.routes(engine),
+                *registries.routes(engine.registry),
                 *networks.routes(engine.networks),
                 *own.routes(stop),
                 *own.explaining(engine.containers.explain_ports),

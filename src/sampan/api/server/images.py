@@ -6,17 +6,18 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING
 
 from sampan.api import schema
+from sampan.api.server import registries
 from sampan.api.server.messages import Answer, Request, RequestError, Response, Stream, json_response, told
 from sampan.api.server.routing import Route
 from sampan.api.server.versions import image_json, image_summary_json
 
 if TYPE_CHECKING:
-    from sampan.api.server.facade import Engine, ImageService
+    from sampan.api.server.facade import Engine, ImageService, Registry
 
 
 def routes(engine: Engine) -> tuple[Route, ...]:
     """The routes of this module."""
-    api = _ImagesApi(engine.images)
+    api = _ImagesApi(engine.images, engine.registry)
     one = "/images/{name}"
     return (
         Route("GET", "/images/json", api.list),
@@ -32,8 +33,9 @@ def routes(engine: Engine) -> tuple[Route, ...]:
 class _ImagesApi:
     """The handlers."""
 
-    def __init__(self, images: ImageService) -> None:
+    def __init__(self, images: ImageService, registry: Registry) -> None:
         self._images = images
+        self._registry = registry
 
     async def list(self, request: Request) -> Answer:
         query = request.query
@@ -66,12 +68,8 @@ class _ImagesApi:
 
     async def create(self, request: Request) -> Answer:
         query = request.query
-        if image := query.text("fromImage"):
-            raise RequestError(
-                f"pull access denied for {image}, repository does not exist or may require 'docker login': "
-                "denied: requested access to the resource is denied",
-                404,
-            )
+        if query.text("fromImage"):
+            return await registries.pull(self._registry, request)
         source = query.text("fromSrc")
         if source != "-":
             raise RequestError(

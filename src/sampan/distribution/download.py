@@ -1,0 +1,154 @@
+"""Blobs from a registry into the content store: once each, resumed, verified.
+
+Life.   `Downloads.fetch` for each blob; two who want the same one wait for each other. What a broken connection left
+        is kept, and the next try (of this pull, or of one within a day) asks for the rest only.
+Tries.  Each endpoint in turn; behind the last one a pause that grows, for as often as the daemon is set to. A try
+        that brought something in doesn't count: a bad line ends no pull.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from urllib3.exceptions import HTTPError
+
+from sampan.distribution.errors import BadContent, Cancelled, DistributionError, NotThere, Refused, Unreachable
+from sampan.distribution.transport import BLOCK, plain_reason
+from sampan.image.errors import DigestMismatch
+from sampan.image.partial import Partial
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sampan.distribution.listener import Listener
+    from sampan.distribution.manifest import Descriptor
+    from sampan.distribution.registry import Repository
+    from sampan.image.content import Content
+
+Progress = Callable[[int], None]  # bytes that are there
+
+PAUSE_S: Final = 0.5  # behind the first failed try; each later one twice as long
+MAX_PAUSE_S: Final = 15.0
+SHORT_PAUSE_S: Final = 0.05  # where the last try brought something
+
+
+class Downloads:
+    """All downloads of one daemon."""
+
+    def __init__(self, content: Content, *, at_once: int, attempts: int) -> None:
+        """``at_once`` blobs come at the same time; a blob is given up after ``attempts`` tries without progress."""
+        self._content = content
+        self.attempts = attempts
+        self._slots = threading.BoundedSemaphore(at_once)
+        self._lock = threading.Lock()
+        self._under_way: dict[str, tuple[threading.Lock, int]] = {}  # digest → its lock, who wants it
+
+    def fetch(self, sources: Sequence[Repository], blob: Descriptor, progress: Progress, listener: Listener) -> bool:
+        """See that the store has a blob; tell whether it had to be fetched. The caller has pinned it.
+
+        Raises:
+            DistributionError: none of the sources gives it. DigestMismatch: what they give is another one.
+        """
+        with self._alone(blob.digest, listener):
+            if self._content.has(blob.digest):
+                return False
+            with self._slot(listener):
+                self._persist(sources, blob, progress, listener)
+            return True
+
+    def _persist(self, sources: Sequence[Repository], blob: Descriptor, progress: Progress, listener: Listener) -> None:
+        failures = 0
+        while True:
+            before, error = self._size(blob.digest), None
+            for source in sources:
+                try:
+                    self._once(source, blob, progress, listener)
+                except DigestMismatch:
+                    if source is sources[-1]:
+                        raise
+                except DistributionError as failed:
+                    if isinstance(failed, Cancelled) or (not _is_passing(failed) and source is sources[-1]):
+                        raise
+                    error = failed
+                else:
+                    return
+            gained = self._size(blob.digest) > before
+            failures = 0 if gained else failures + 1
+            if failures >= self.attempts and error is not None:
+                raise error
+            pause = SHORT_PAUSE_S if gained else min(PAUSE_S * 2 ** (failures - 1), MAX_PAUSE_S)
+            listener.gone.wait(pause)
+            listener.check()
+
+    def _size(self, digest: str) -> int:
+        with Partial(self._content, digest) as part:
+            return part.size
+
+    def _once(self, source: Repository, blob: Descriptor, progress: Progress, listener: Listener) -> None:
+        """Fetch what is missing from one source. Raises Unreachable where it broke off; what came stays."""
+        with Partial(self._content, blob.digest) as part:
+            if part.size > blob.size:
+                part.restart()
+            if part.size < blob.size or not blob.size:
+                self._receive(source, blob, part, progress, listener)
+            part.commit()
+
+    @staticmethod
+    def _receive(source: Repository, blob: Descriptor, part: Partial, progress: Progress, listener: Listener) -> None:
+        answer, start = source.open_blob(blob.digest, part.size)
+        if start == 0:
+            part.restart()
+        try:
+            while chunk := answer.read(BLOCK, decode_content=False):
+                listener.check()
+                if part.size + len(chunk) > blob.size:
+                    part.restart()
+                    raise BadContent(f"blob {blob.digest} is longer than the {blob.size} bytes that its manifest says")
+                part.write(chunk)
+                progress(part.size)
+        except (HTTPError, OSError) as error:
+            answer.close()
+            raise Unreachable(f"blob {blob.digest}: {plain_reason(error)}") from error
+        except BaseException:
+            answer.close()
+            raise
+        answer.release_conn()
+        if part.size < blob.size:
+            raise Unreachable(f"blob {blob.digest}: unexpected EOF after {part.size} of {blob.size} bytes")
+
+    @contextmanager
+    def _alone(self, digest: str, listener: Listener) -> Iterator[None]:
+        with self._lock:
+            lock, wanted = self._under_way.get(digest, (threading.Lock(), 0))
+            self._under_way[digest] = lock, wanted + 1
+        try:
+            while not lock.acquire(timeout=0.2):
+                listener.check()
+            try:
+                yield
+            finally:
+                lock.release()
+        finally:
+            with self._lock:
+                lock, wanted = self._under_way.pop(digest)
+                if wanted > 1:
+                    self._under_way[digest] = lock, wanted - 1
+
+    @contextmanager
+    def _slot(self, listener: Listener) -> Iterator[None]:
+        while not self._slots.acquire(timeout=0.2):
+            listener.check()
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+
+def _is_passing(error: DistributionError) -> bool:
+    """Tell whether another try may do better."""
+    if isinstance(error, NotThere):
+        return False
+    return isinstance(error, Unreachable) or (isinstance(error, Refused) and error.retry)

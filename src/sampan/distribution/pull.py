@@ -1,0 +1,217 @@
+"""pull: from a name to an image that is here, byte for byte what the registry has.
+
+Order.  manifest (one request: where it is known already, that is all) → for an index, the platform's own →
+        configuration → every layer: fetched, verified, unpacked, several at once → row and names.
+Left.   Where it breaks off, blobs that came in are kept as partial ones, so that the next try has them; where what
+        came is not what was promised, nothing is kept.
+Messages are dockerd's: distribution/pull_v2.go and distribution/xfer/download.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sampan.distribution import manifest as manifests
+from sampan.distribution.errors import BadContent, Cancelled, DistributionError, NotThere, Refused, Unreachable
+from sampan.distribution.manifest import Descriptor, Index, Manifest, Platform
+from sampan.image import archive, model
+from sampan.image.errors import ImageNotFound
+from sampan.image.model import CONFIG_LIMIT
+
+if TYPE_CHECKING:
+    from sampan.distribution.download import Downloads
+    from sampan.distribution.listener import Listener
+    from sampan.distribution.registry import Repository
+    from sampan.image.model import Image
+    from sampan.image.reference import Reference
+    from sampan.image.store import Images, Pin
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Where what comes goes."""
+
+    images: Images
+    downloads: Downloads
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a registry has under a name."""
+
+    source: Repository  # that gave it
+    content: bytes
+    descriptor: Descriptor  # of an index where there is one
+
+
+class Pull:
+    """One pull of one name."""
+
+    def __init__(
+        self, store: Store, sources: Sequence[Repository], name: Reference, platform: Platform, listener: Listener
+    ) -> None:
+        """``name`` has a tag or a digest; ``sources`` are mirrors first, then the registry itself."""
+        self._images = store.images
+        self._downloads = store.downloads
+        self._sources = list(sources)
+        self._name = name
+        self._platform = platform
+        self._listener = listener
+
+    def run(self) -> Image:
+        """Do it. Raises DistributionError, ImageError; before the first message nothing has been changed."""
+        found = self._find(self._name.digest or self._name.tag or "latest")
+        self._listener.tell(
+            {"status": f"Pulling from {shown_repository(self._name)}", "id": self._name.tag or self._name.digest}
+        )
+        image, fresh = self._obtain(found)
+        self._listener.tell({"status": f"Digest: {found.descriptor.digest}"})
+        what = "Downloaded newer image" if fresh else "Image is up to date"
+        self._listener.tell({"status": f"Status: {what} for {self._name.familiar}"})
+        return image
+
+    def _find(self, reference: str) -> Found:
+        """Ask the sources in turn; the one that answers is asked first from then on."""
+        last: DistributionError | None = None
+        for source in tuple(self._sources):
+            try:
+                content, descriptor = source.manifest(reference)
+                manifests.parse(content, descriptor.media_type, self._name.familiar)
+            except DistributionError as error:
+                if last is None or not source.endpoint.mirror:
+                    last = error if last is None or not isinstance(last, NotThere) else last
+                if not _another_may_do(source, error):
+                    break
+                continue
+            self._sources.remove(source)
+            self._sources.insert(0, source)
+            return Found(source, content, descriptor)
+        assert last is not None
+        raise _told(last, self._name)
+
+    def _obtain(self, found: Found) -> tuple[Image, bool]:
+        tags = [self._name.familiar] if self._name.tag and not self._name.digest else []
+        pinned = f"{self._name.familiar_name}@{found.descriptor.digest}"
+        known = self._known(pinned)
+        if known is not None:
+            if not set(tags) <= set(known.tags):
+                self._images.add_names(known.id, tags)
+                return known, True
+            return known, False
+        with self._images.receiving() as pin:
+            fetched: list[str] = []
+            try:
+                return self._receive(found, tags, pinned, pin, fetched), True
+            except (Unreachable, Cancelled, Refused):
+                for digest in fetched:
+                    self._images.content.demote(digest)
+                raise
+
+    def _known(self, pinned: str) -> Image | None:
+        """Return the image that was pulled by this digest, if it is for the platform and whole."""
+        try:
+            image = self._images.resolve(pinned)
+        except ImageNotFound:
+            return None
+        wanted, content = self._platform, self._images.content
+        fits = image.architecture in ("", wanted.architecture) and image.os == wanted.os
+        return image if fits and image.manifest and all(map(content.has, image.blobs)) else None
+
+    def _receive(self, found: Found, tags: list[str], pinned: str, pin: Pin, fetched: list[str]) -> Image:
+        content, manifest = self._of_platform(found)
+        config = self._configuration(manifest.config, pin, fetched)
+        _, diff_ids = model.check_config(config)
+        layers = manifest.layers
+        if len(diff_ids) != len(layers):
+            raise BadContent(
+                f"{self._name.familiar}: its configuration has {len(diff_ids)} layers, its manifest {len(layers)}"
+            )
+        by_digest = {layer.digest: layer for layer in layers}
+        by_diff_id = dict(zip(diff_ids, layers, strict=True))
+        for layer in by_digest.values():
+            pin(layer.digest)
+            self._listener.say(layer.digest, "Pulling fs layer")
+
+        def fetch(_diff_id: str, blob: str) -> None:
+            layer = by_digest[blob]
+            self._listener.check()
+
+            def progress(done: int) -> None:
+                self._listener.step("Downloading", blob, done, layer.size)
+
+            if self._downloads.fetch(self._sources, layer, progress, self._listener):
+                fetched.append(blob)
+                self._listener.say(blob, "Download complete")
+
+        def unpacked(diff_id: str, done: int, total: int) -> None:
+            self._listener.step("Extracting", by_diff_id[diff_id].digest, done, total)
+
+        pin(found.descriptor.digest)
+        stored = self._images.content.put(content)
+        pin(stored)
+        candidate = archive.Candidate(config, tuple(layer.digest for layer in layers), (), stored)
+        image = self._images.install(candidate, pin, tags, [pinned], progress=unpacked, fetch=fetch)
+        for layer in by_digest.values():
+            self._listener.say(layer.digest, "Pull complete")
+        return image
+
+    def _of_platform(self, found: Found) -> tuple[bytes, Manifest]:
+        """Return the manifest for the platform, with its bytes."""
+        content, kind = found.content, found.descriptor.media_type
+        document = manifests.parse(content, kind, self._name.familiar)
+        if isinstance(document, Index):
+            chosen = manifests.choose(document, self._platform)
+            if chosen is None:
+                wanted = "/".join(
+                    filter(None, (self._platform.os, self._platform.architecture, self._platform.variant))
+                )
+                raise NotThere(404, "", f"no matching manifest for {wanted} in the manifest list entries")
+            child = self._find(chosen.digest)
+            if len(child.content) != chosen.size:
+                raise BadContent(
+                    f"{self._name.familiar}: manifest {chosen.digest} has not the size that its index says"
+                )
+            content = child.content
+            document = manifests.parse(content, chosen.media_type or child.descriptor.media_type, self._name.familiar)
+            if isinstance(document, Index):
+                raise BadContent(f"{self._name.familiar}: an index within an index")
+        return content, document
+
+    def _configuration(self, config: Descriptor, pin: Pin, fetched: list[str]) -> bytes:
+        pin(config.digest)
+        if self._downloads.fetch(self._sources, config, lambda _done: None, self._listener):
+            fetched.append(config.digest)
+        return self._images.content.read(config.digest, CONFIG_LIMIT)
+
+
+def shown_repository(name: Reference) -> str:
+    """Return a repository as dockerd names it in a pull: without the registry's host."""
+    return name.path
+
+
+def _another_may_do(source: Repository, error: DistributionError) -> bool:
+    """Tell whether the next endpoint is worth a try: behind a mirror, and where there was no answer."""
+    return source.endpoint.mirror or isinstance(error, Unreachable)
+
+
+def _told(error: DistributionError, name: Reference) -> DistributionError:
+    """Put an error in dockerd's words for a pull."""
+    if isinstance(error, NotThere):
+        text = f"manifest for {name.familiar} not found: {error}"
+        return NotThere(404, error.code, text)
+    if isinstance(error, Refused) and error.http in (401, 403):
+        text = (
+            f"pull access denied for {name.familiar_name}, repository does not exist or may require 'docker login': "
+            + (str(error).partition('": ')[2] or str(error))
+        )
+        return NotThere(404, error.code, text)
+    return error
+
+
+def with_tag(name: Reference, tag: str) -> Reference:
+    """Return a name with a tag or a digest, as the API's ``tag`` parameter may be either."""
+    if ":" in tag:
+        return name.with_digest(tag)
+    return replace(name, digest=None).with_tag(tag)
