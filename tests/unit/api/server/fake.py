@@ -63,6 +63,20 @@ class FakeNetworks:
         return schema.NetworksPruned()
 
 
+class FakeRegistry:
+    """``none`` isn't there; of ``half`` the second half isn't."""
+
+    async def pull(self, image: str, tag: str, *, platform: str, auth: str) -> Any:
+        if image == "none":
+            raise Refused("there is none", 404)
+        yield schema.encode({"status": f"{image}:{tag} for {platform} by {auth}"}) + b"\r\n"
+        if image == "half":
+            raise Refused("it broke off", 500)
+
+    def push(self, image: str, tag: str, *, auth: str) -> Any:
+        return self.pull(image, tag, platform="nothing", auth=auth)
+
+
 class FakeEngine:
     """Every part of the facade in one object; it notes its calls and answers what the test set."""
 
@@ -70,6 +84,7 @@ class FakeEngine:
         self.containers = self.execs = self.images = self.system = self.events = self
         self.calls: list[tuple[str, Any]] = []
         self.networks = FakeNetworks(self)
+        self.registry = FakeRegistry()
         self.taken: asyncio.Queue[tuple[socket.socket, bytes]] = asyncio.Queue()
         self.error: Exception | None = None
         self.gate = asyncio.Event()  # what waits, waits for it

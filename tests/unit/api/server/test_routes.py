@@ -77,10 +77,6 @@ TOO_NEW = "client version {} is too new. Maximum supported API version is 1.51"
 TOO_OLD = (
     "client version {} is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version"
 )
-DENIED = (
-    "pull access denied for x, repository does not exist or may require 'docker login': "
-    "denied: requested access to the resource is denied"
-)
 ANSWERS: list[tuple[str, str, int, str | None]] = [
     ("GET", "/v1.51/_ping", 200, None),
     ("GET", "/v1.24/_ping", 200, None),
@@ -102,12 +98,9 @@ ANSWERS: list[tuple[str, str, int, str | None]] = [
     ("GET", "/containers/c/logs", 400, "Bad parameters: you must choose at least one stream"),
     ("GET", "/containers/c/logs?stdout=1&since=x", 400, 'strconv.ParseInt: parsing "x": invalid syntax'),
     ("GET", "/events?since=2&until=1", 400, "`since` time (2) cannot be after `until` time (1)"),
-    (
-        "POST",
-        "/images/create?fromImage=x",
-        404,
-        DENIED,
-    ),
+    ("POST", "/images/create?fromImage=none", 404, "there is none"),
+    ("POST", "/images/none/push?tag=1", 404, "there is none"),
+    ("GET", "/images/search?term=x&limit=many", 400, 'strconv.Atoi: parsing "many": invalid syntax'),
 ]
 
 
