@@ -29,10 +29,12 @@ OTHERS: dict[str, tuple[str, str, str]] = {
     "load": ("image_change", "LOAD", "Load an image from a tar archive or STDIN"),
     "logs": ("logs", "LOGS", "Fetch the logs of a container"),
     "port": ("port", "PORT", "List port mappings or a specific mapping for the container"),
+    "push": ("push", "PUSH", "Upload an image to a registry"),
     "rename": ("container_state", "RENAME", "Rename a container"),
     "restart": ("container_state", "RESTART", "Restart one or more containers"),
     "rm": ("container_state", "RM", "Remove one or more containers"),
     "rmi": ("image_change", "RMI", "Remove one or more images"),
+    "search": ("search", "SEARCH", "Search Docker Hub, or the registry that TERM begins with, for images"),
     "start": ("start", "START", "Start one or more stopped containers"),
     "stop": ("container_state", "STOP", "Stop one or more running containers"),
     "tag": ("image_change", "TAG", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
@@ -67,7 +69,7 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]], dict[str, str]]] =
     "image": (
         "Manage images",
         {
-            **{name: TOP[name] for name in ("history", "import", "load", "pull", "tag")},
+            **{name: TOP[name] for name in ("history", "import", "load", "pull", "push", "tag")},
             "inspect": ("inspect", "IMAGE_INSPECT", "Display detailed information on one or more images"),
             "ls": ("image_list", "LS", "List images"),
             "rm": ("image_change", "RM", "Remove one or more images"),

@@ -17,7 +17,7 @@ from urllib3.exceptions import HTTPError
 
 from sampan.distribution.errors import BadContent, Cancelled, DistributionError, NotThere, Refused, Unreachable
 from sampan.distribution.transport import BLOCK, plain_reason
-from sampan.image.errors import DigestMismatch
+from sampan.image.errors import DigestMismatch, ImageError
 from sampan.image.partial import Partial
 
 if TYPE_CHECKING:
@@ -62,26 +62,33 @@ class Downloads:
     def _persist(self, sources: Sequence[Repository], blob: Descriptor, progress: Progress, listener: Listener) -> None:
         failures = 0
         while True:
-            before, error = self._size(blob.digest), None
-            for source in sources:
-                try:
-                    self._once(source, blob, progress, listener)
-                except DigestMismatch:
-                    if source is sources[-1]:
-                        raise
-                except DistributionError as failed:
-                    if isinstance(failed, Cancelled) or (not _is_passing(failed) and source is sources[-1]):
-                        raise
-                    error = failed
-                else:
-                    return
+            before = self._size(blob.digest)
+            error = self._any(sources, blob, progress, listener)
+            if error is None:
+                return
             gained = self._size(blob.digest) > before
             failures = 0 if gained else failures + 1
-            if failures >= self.attempts and error is not None:
+            if failures >= self.attempts or not _is_passing(error):
                 raise error
-            pause = SHORT_PAUSE_S if gained else min(PAUSE_S * 2 ** (failures - 1), MAX_PAUSE_S)
-            listener.gone.wait(pause)
+            listener.gone.wait(SHORT_PAUSE_S if gained else min(PAUSE_S * 2 ** (failures - 1), MAX_PAUSE_S))
             listener.check()
+
+    def _any(
+        self, sources: Sequence[Repository], blob: Descriptor, progress: Progress, listener: Listener
+    ) -> ImageError | None:
+        """Try the sources in turn; return None, or the error that says most. Raises Cancelled."""
+        said: ImageError | None = None
+        for source in sources:
+            try:
+                self._once(source, blob, progress, listener)
+            except Cancelled:
+                raise
+            except (DistributionError, DigestMismatch) as error:
+                if said is None or (isinstance(said, Unreachable) and not isinstance(error, Unreachable)):
+                    said = error
+            else:
+                return None
+        return said
 
     def _size(self, digest: str) -> int:
         with Partial(self._content, digest) as part:
@@ -93,7 +100,11 @@ class Downloads:
             if part.size > blob.size:
                 part.restart()
             if part.size < blob.size or not blob.size:
-                self._receive(source, blob, part, progress, listener)
+                try:
+                    self._receive(source, blob, part, progress, listener)
+                except BadContent:
+                    part.restart()  # nothing of what lies is kept
+                    raise
             part.commit()
 
     @staticmethod
@@ -105,7 +116,6 @@ class Downloads:
             while chunk := answer.read(BLOCK, decode_content=False):
                 listener.check()
                 if part.size + len(chunk) > blob.size:
-                    part.restart()
                     raise BadContent(f"blob {blob.digest} is longer than the {blob.size} bytes that its manifest says")
                 part.write(chunk)
                 progress(part.size)
@@ -147,7 +157,7 @@ class Downloads:
             self._slots.release()
 
 
-def _is_passing(error: DistributionError) -> bool:
+def _is_passing(error: ImageError) -> bool:
     """Tell whether another try may do better."""
     if isinstance(error, NotThere):
         return False

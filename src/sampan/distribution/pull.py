@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from sampan.distribution import manifest as manifests
 from sampan.distribution.errors import BadContent, Cancelled, DistributionError, NotThere, Refused, Unreachable
 from sampan.distribution.manifest import Descriptor, Index, Manifest, Platform
+from sampan.distribution.registry import put_first
 from sampan.image import archive, model
 from sampan.image.errors import ImageNotFound
 from sampan.image.model import CONFIG_LIMIT
@@ -85,8 +86,7 @@ class Pull:
                 if not _another_may_do(source, error):
                     break
                 continue
-            self._sources.remove(source)
-            self._sources.insert(0, source)
+            put_first(self._sources, source)
             return Found(source, content, descriptor)
         assert last is not None
         raise _told(last, self._name)

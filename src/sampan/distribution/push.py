@@ -18,12 +18,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar, cast
 
 from sampan.distribution import manifest as manifests
-from sampan.distribution.errors import BadContent, DistributionError, Refused, Unreachable
+from sampan.distribution.errors import BadContent, DistributionError, NotThere, Refused, Unreachable
 from sampan.distribution.manifest import DOCKER_CONFIG, DOCKER_LAYER, Descriptor, Manifest
 from sampan.image import digest as digests
 from sampan.image import reference
 from sampan.image.compress import GZIP, decompressed, gzip_encoder
-from sampan.image.errors import InvalidReference, MissingContent
+from sampan.image.errors import ImageNotFound, InvalidReference, MissingContent
 from sampan.image.progress import STEP
 
 if TYPE_CHECKING:
@@ -64,7 +64,12 @@ class Push:
 
     def run(self, workers: int) -> Descriptor:
         """Do it with so many threads; return what was stored. Raises DistributionError, ImageError."""
-        image = self._images.resolve(self._name.familiar)
+        try:
+            image = self._images.resolve(self._name.familiar)
+        except ImageNotFound:
+            raise NotThere(
+                404, "", f"An image does not exist locally with the tag: {self._name.familiar_name}"
+            ) from None
         stored = self._stored_manifest(image)
         for diff_id in dict.fromkeys(reversed(image.diff_ids)):
             self._say(diff_id, "Preparing")

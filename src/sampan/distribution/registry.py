@@ -7,7 +7,6 @@ Source. OCI distribution-spec 1.1; distribution/docs/spec/api.md.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -21,15 +20,20 @@ from sampan.distribution import manifest
 from sampan.distribution.auth import Authorizer, Credentials
 from sampan.distribution.errors import BadContent, Denied, NotThere, Refused, Unreachable
 from sampan.distribution.manifest import Descriptor
-from sampan.distribution.transport import Endpoint, Transport, plain_reason
+from sampan.distribution.transport import Endpoint, Transport, let_go, plain_reason
 from sampan.image import digest as digests
 from sampan.image.model import CONFIG_LIMIT
 
-ERROR_LIMIT: Final = 1 << 16  # bytes of an error's body that are read
 PAGE: Final = 1000
 _TAG_LIMIT: Final = 100_000
 _NEXT: Final = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
 _RETRIED: Final = frozenset((408, 429, 500, 502, 503, 504))
+
+
+def put_first(sources: list[Repository], source: Repository) -> None:
+    """Ask ``source`` first from now on, and its host by no other scheme."""
+    others = [one for one in sources if one.endpoint.host != source.endpoint.host]
+    sources[:] = [source, *others]
 
 
 class Repository:
@@ -53,11 +57,11 @@ class Repository:
 
     def ping(self) -> None:
         """See that something answers. Raises Unreachable."""
-        self._transport.request("GET", "/v2/").release_conn()
+        let_go(self._transport.request("GET", "/v2/"))
 
     def check_credentials(self) -> None:
         """See that the registry takes the credentials. Raises Denied and the like."""
-        self._ask("GET", "/v2/", (), what="").release_conn()
+        let_go(self._ask("GET", "/v2/", (), what=""))
 
     # Manifests
 
@@ -85,7 +89,7 @@ class Repository:
             )
         except NotThere:
             return None
-        answer.release_conn()
+        let_go(answer)
         digest, size = answer.headers.get("Docker-Content-Digest", ""), answer.headers.get("Content-Length", "")
         if not digests.is_digest(digest) or not size.isdigit():
             return None
@@ -94,7 +98,7 @@ class Repository:
     def put_manifest(self, reference: str, content: bytes, media_type: str) -> None:
         """Store a manifest under a tag or its digest."""
         url = f"/v2/{self.path}/manifests/{reference}"
-        self._ask("PUT", url, self._push, {"Content-Type": media_type}, content, expected=(201, 202)).release_conn()
+        let_go(self._ask("PUT", url, self._push, {"Content-Type": media_type}, content, expected=(201, 202)))
 
     def tags(self) -> list[str]:
         """Return all tags."""
@@ -142,11 +146,11 @@ class Repository:
         if answer.status == 206:
             said = answer.headers.get("Content-Range", "")
             if not said.startswith(f"bytes {start}-"):
-                answer.release_conn()
+                answer.close()
                 raise BadContent(f"{url}: asked for bytes from {start} on, the registry gives {said or 'others'}")
             return answer, start
         if answer.status == 416:  # what is there is as long as the blob, or longer
-            answer.release_conn()
+            let_go(answer)
             return self.open_blob(digest, 0)
         return answer, 0
 
@@ -163,7 +167,7 @@ class Repository:
     def has_blob(self, digest: str) -> bool:
         """Tell whether the repository has a blob."""
         try:
-            self._ask("HEAD", f"/v2/{self.path}/blobs/{digest}", self._push).release_conn()
+            let_go(self._ask("HEAD", f"/v2/{self.path}/blobs/{digest}", self._push))
         except NotThere:
             return False
         return True
@@ -176,7 +180,7 @@ class Repository:
         query = "?" + urlencode({"mount": digest, "from": source}) if source else ""
         scopes = (*self._push, f"repository:{source}:pull") if source else self._push
         answer = self._ask("POST", f"/v2/{self.path}/blobs/uploads/{query}", scopes, expected=(201, 202))
-        answer.release_conn()
+        let_go(answer)
         if answer.status == 201:
             return None
         location = answer.headers.get("Location")
@@ -191,7 +195,7 @@ class Repository:
         """Send a blob to where `begin_upload` said."""
         url = location + ("&" if "?" in location else "?") + urlencode({"digest": digest})
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        self._ask("PUT", url, self._push, headers, body, expected=(201,)).release_conn()
+        let_go(self._ask("PUT", url, self._push, headers, body, expected=(201,)))
 
     # Asking
 
@@ -221,7 +225,7 @@ class Repository:
             if answer.status != 401:
                 break
             challenge = answer.headers.get("WWW-Authenticate", "")
-            content = _beginning(answer)
+            content = let_go(answer)
             if not self._authorizer.answer(challenge, scopes, sent):
                 raise self._denied(method, url, answer.status, content, sent)
             if body is not None and not isinstance(body, bytes):
@@ -231,7 +235,7 @@ class Repository:
         raise self._refused(method, url, answer, what)
 
     def _refused(self, method: str, url: str, answer: urllib3.BaseHTTPResponse, what: str | None) -> Refused:
-        content = _beginning(answer)
+        content = let_go(answer)
         code, text = _told(content)
         if answer.status == 404 and what is None:
             return NotThere(404, code, text or "not found")
@@ -262,15 +266,6 @@ def _read(answer: urllib3.BaseHTTPResponse, limit: int, what: str) -> bytes:
         raise BadContent(f"{what} has more than {limit} bytes")
     answer.release_conn()
     return content
-
-
-def _beginning(answer: urllib3.BaseHTTPResponse) -> bytes:
-    """Return the beginning of an error's body; the connection is given up if there is more."""
-    with contextlib.suppress(HTTPError, OSError):
-        content = answer.read(ERROR_LIMIT)
-        answer.drain_conn() if len(content) < ERROR_LIMIT else answer.close()
-        return content
-    return b""
 
 
 def _told(content: bytes) -> tuple[str, str]:

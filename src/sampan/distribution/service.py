@@ -21,7 +21,7 @@ from sampan.distribution.errors import BadContent, DistributionError, Unreachabl
 from sampan.distribution.manifest import Descriptor, Index, Platform
 from sampan.distribution.pull import Pull, Store
 from sampan.distribution.push import Push
-from sampan.distribution.registry import Repository
+from sampan.distribution.registry import Repository, put_first
 from sampan.distribution.search import Hit, search
 from sampan.distribution.transport import Endpoint
 from sampan.image import model
@@ -166,8 +166,7 @@ class Distribution:
                 if not (source.endpoint.mirror or isinstance(error, Unreachable)):
                     break
             else:
-                sources.remove(source)
-                sources.insert(0, source)
+                put_first(sources, source)
                 return done
         assert last is not None  # there is an endpoint
         raise last

@@ -28,6 +28,7 @@ CONNECT_S: Final = 15.0
 MIRROR_CONNECT_S: Final = 5.0
 READ_S: Final = 60.0
 MAX_REDIRECTS: Final = 8
+SHORT: Final = 1 << 16  # bytes of an error's body, or of one that nobody needs
 BLOCK: Final = 1 << 20
 _REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 _USER_AGENT: Final = f"sampan/{sampan.__version__}"
@@ -97,7 +98,7 @@ class Transport:
             target = answer.headers.get("Location")
             if answer.status not in _REDIRECTS or target is None or method not in ("GET", "HEAD"):
                 return answer
-            answer.release_conn()
+            let_go(answer)
             url = self._redirected(url, target)
             token_server = False
         raise BadContent(f'{method} "{url}": stopped after {MAX_REDIRECTS} redirects')
@@ -125,6 +126,19 @@ class Transport:
         if parts.scheme == "http" and urlsplit(url).scheme == "https" and not self.endpoint.insecure:
             raise BadContent(f'"{url}" redirects from HTTPS to plain HTTP at {parts.netloc}')
         return absolute
+
+
+def let_go(answer: urllib3.BaseHTTPResponse) -> bytes:
+    """Give the connection of an answer back, whose body is short; return its beginning, for who wants it."""
+    try:
+        content = answer.read(SHORT)
+    except (HTTPError, OSError):
+        content = b""
+    if answer.closed or len(content) < SHORT:
+        answer.release_conn()
+    else:
+        answer.close()  # to read what else comes would take longer than another connection
+    return content
 
 
 def _own_tls(endpoint: Endpoint) -> ssl.SSLContext:

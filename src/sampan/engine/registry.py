@@ -14,7 +14,6 @@ from sampan.api import schema
 from sampan.engine.errors import BadParameter
 from sampan.image import digest as digests
 from sampan.image import reference
-from sampan.image.errors import ImageNotFound
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -72,13 +71,10 @@ class Registry:
             raise BadParameter("cannot push a digest reference")
         name = name.with_tag(tag) if tag else name
         credentials = _credentials(auth)
-        wanted = [name] if name.tag else self._tags(name)
-        if not wanted:
-            raise ImageNotFound(name.familiar_name)
+        wanted = [name] if name.tag else self._tags(name) or [name.tagged()]
 
         def work(listener: Listener) -> None:
             for one in wanted:
-                self._core.images.resolve(one.familiar)
                 self._room().push(one, credentials, listener)
                 self._publish("push", one.familiar, one.familiar, {"name": one.familiar_name})
 

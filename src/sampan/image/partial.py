@@ -31,6 +31,7 @@ class Partial:
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         self._hash = digests.hasher(digest)
         self.size = 0  # bytes that are there
+        self._done = False
         while chunk := os.read(self._fd, _CHUNK):
             self._hash.update(chunk)
             self.size += len(chunk)
@@ -60,6 +61,7 @@ class Partial:
 
     def commit(self) -> None:
         """Make it a blob. Raises DigestMismatch when it is another one; nothing is kept of it then."""
+        self._done = True
         actual = f"{self._digest.partition(':')[0]}:{self._hash.hexdigest()}"
         if actual != self._digest:
             os.unlink(self._path)
@@ -70,7 +72,9 @@ class Partial:
         os.rename(self._path, place)
 
     def close(self) -> None:
-        """Leave it as it is; a second time does nothing."""
+        """Leave what is there of it; a second time does nothing."""
         if self._fd >= 0:
+            if not self.size and not self._done:
+                os.unlink(self._path)
             os.close(self._fd)
             self._fd = -1

@@ -380,10 +380,21 @@ class Client:
         """POST /images/create?fromSrc=…: a stream of JSON messages."""
         return self.request("POST", "/images/create", query, archive, {"Content-Type": "text/plain"})
 
-    def pull_image(self, name: str, tag: str, *, platform: str = "") -> Response:
-        """POST /images/create?fromImage=…: a stream of JSON messages."""
+    def pull_image(self, name: str, tag: str, *, platform: str = "", auth: str = "") -> Response:
+        """POST /images/create?fromImage=…: a stream of JSON messages; `auth` goes as X-Registry-Auth."""
         query = [("fromImage", name), ("tag", tag)] + ([("platform", platform)] if platform else [])
-        return self.request("POST", "/images/create", query)
+        return self.request("POST", "/images/create", query, None, _auth(auth))
+
+    def push_image(self, name: str, tag: str, *, auth: str = "") -> Response:
+        """POST /images/{name}/push: a stream of JSON messages; without a tag all are pushed."""
+        query = [("tag", tag)] if tag else []
+        return self.request("POST", f"/images/{quote(name, _PATH)}/push", query, None, _auth(auth))
+
+    def search_images(self, term: str, limit: int, *, filters: Filters | None = None, auth: str = "") -> list[Json]:
+        """GET /images/search: `limit` 0 is the daemon's own."""
+        query = [("term", term)] + ([("limit", str(limit))] if limit else []) + _filters(filters)
+        answer: list[Json] = json.loads(self.read(self.request("GET", "/images/search", query, None, _auth(auth))))
+        return answer
 
     # ── networks ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -501,6 +512,10 @@ def _encode(body: object) -> bytes | Iterable[bytes] | None:
         except UnicodeEncodeError:  # bytes of the command line that are no UTF-8: U+FFFD, as Go's encoder does
             return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
     return body  # type: ignore[return-value]  # an iterable of bytes
+
+
+def _auth(auth: str) -> dict[str, str]:
+    return {"X-Registry-Auth": auth} if auth else {}
 
 
 def _filters(filters: Filters | None) -> list[tuple[str, str]]:
