@@ -1,0 +1,1 @@
+"""The client side of registries: pull, push, search, credentials, mirrors."""
