@@ -43,6 +43,8 @@ class Sampand:
         self.home = Path(tempfile.mkdtemp(prefix="sampan-", dir="/tmp"))
         self.data, self.exec, self.socket = self.home / "data", self.home / "run", self.home / "s.sock"
         self.log = self.home / "log"
+        self.config = self.home / "daemon.json"  # its own, not the machine's; a test may write it
+        self.config.write_text("{}")
         self.mark = f"SAMPAN_TEST_RUN={secrets.token_hex(8)}"
         self.flags = flags
         self._space, self._owns_space = space, space is None
@@ -78,7 +80,7 @@ class Sampand:
             *(sys.executable, "-m", "sampan.daemon.main", "-H", f"unix://{self.socket}"),
             *("--data-root", str(self.data), "--exec-root", str(self.exec), "--pidfile", str(self.home / "pid")),
             *("--cgroup-parent", f"/{self.home.name}"),  # beside other daemons' groups, not among them
-            *self.flags,
+            *(self.flags if "--config-file" in self.flags else ("--config-file", str(self.config), *self.flags)),
         ]
 
     def start(self) -> None:

@@ -219,6 +219,8 @@ def check_count(command: Command, count: int) -> None:
     elif high is None:
         what = f"requires at least {low} {_plural(low)}"
         see = "See"  # the one of these messages in which Docker says so
+    elif low == 0:
+        what = f"requires at most {high} {_plural(high)}"
     elif low == high:
         what = f"requires {low} {_plural(low)}"
     else:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sampan.api.client.client import Client
+    from sampan.cli.credentials import Credentials
     from sampan.cli.parser import Arguments
 
 
@@ -67,6 +68,21 @@ class Session:
             self._config = self._read_config()
         return self._config
 
+    @property
+    def config_path(self) -> str:
+        """Where ``config.json`` of Docker's clients is, or would be."""
+        directory = self.options["config"] or self.environ.get("DOCKER_CONFIG")
+        if not directory:
+            directory = os.path.join(self.environ.get("HOME") or os.path.expanduser("~"), ".docker")
+        return os.path.join(directory, "config.json")
+
+    @property
+    def credentials(self) -> Credentials:
+        """The user's credentials at registries; `header` makes X-Registry-Auth of them."""
+        from sampan.cli.credentials import Credentials
+
+        return Credentials(self.config_path, self.environ, self.error_line)
+
     def out(self, text: str | bytes) -> None:
         """Write to stdout. Raises BrokenPipeError."""
         write_all(1, text)
@@ -90,6 +106,14 @@ class Session:
         while not line.endswith(b"\n") and (octet := os.read(0, 1)):
             line += octet
         return line.decode(errors="replace")
+
+    @staticmethod
+    def read_all() -> str:
+        """All of stdin."""
+        data = b""
+        while piece := os.read(0, 1 << 16):
+            data += piece
+        return data.decode(errors="replace")
 
     def debug(self, text: str) -> None:
         """Write a line to stderr when ``-D`` was given."""
@@ -137,10 +161,7 @@ class Session:
             )
 
     def _read_config(self) -> dict[str, Any]:
-        directory = self.options["config"] or self.environ.get("DOCKER_CONFIG")
-        if not directory:
-            directory = os.path.join(self.environ.get("HOME") or os.path.expanduser("~"), ".docker")
-        path = os.path.join(directory, "config.json")
+        path = self.config_path
         try:
             with open(path, "rb") as file:
                 raw = file.read()

@@ -15,6 +15,8 @@ COMMON: dict[str, tuple[str, str, str]] = {
     "ps": ("container_list", "PS", "List containers"),
     "pull": ("pull", "PULL", "Download an image from a registry"),
     "images": ("image_list", "IMAGES_COMMAND", "List images"),
+    "login": ("login", "LOGIN", "Authenticate to a registry"),
+    "logout": ("login", "LOGOUT", "Log out from a registry"),
     "version": ("version", "VERSION", "Show the Sampan version information"),
     "info": ("info", "INFO", "Display system-wide information"),
 }

@@ -9,7 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-Value = str | bool | list[str] | dict[str, str]
+from sampan.daemon import values
+from sampan.daemon.values import Value
+
+_SHOWN: Final = {
+    "switch": "", "text": " string", "list": " list", "map": " map", "number": " int", "size": " bytes",
+    "address": " ip", "addresses": " ipSlice", "ulimits": " ulimit", "pools": " pool-options",
+}  # fmt: skip
 
 
 class UsageError(Exception):
@@ -18,38 +24,76 @@ class UsageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One flag; ``key`` is its name in daemon.json, "" for those that have no place there."""
+    """One setting; ``name`` is its flag, ``key`` its name in daemon.json; "" where it has none."""
 
     name: str
-    kind: str  # "switch" | "text" | "list" | "map"
+    kind: str  # of `sampan.daemon.values`
     help: str
     short: str = ""
     key: str = ""
 
 
 FLAGS: Final = (
+    Flag("bip", "text", "Specify default-bridge IPv4 network", key="bip"),
     Flag("cgroup-parent", "text", "Set parent cgroup for all containers", key="cgroup-parent"),
     Flag("config-file", "text", "Daemon configuration file"),
     Flag("data-root", "text", "Root directory of persistent state", key="data-root"),
     Flag("debug", "switch", "Enable debug mode", short="D", key="debug"),
+    Flag(
+        "default-address-pool",
+        "pools",
+        "Default address pools for networks: base=…,size=…",
+        key="default-address-pools",
+    ),
+    Flag(
+        "default-ipc-mode",
+        "text",
+        'Default mode for containers ipc ("shareable" | "private") (default "private")',
+        key="default-ipc-mode",
+    ),
+    Flag("default-shm-size", "size", "Default shm size for containers (default 64MiB)", key="default-shm-size"),
+    Flag("default-ulimit", "ulimits", "Default ulimits for containers", key="default-ulimits"),
+    Flag("dns", "addresses", "DNS server to use", key="dns"),
+    Flag("dns-opt", "list", "DNS options to use", key="dns-opts"),
+    Flag("dns-search", "list", "DNS search domains to use", key="dns-search"),
     Flag("exec-root", "text", "Root directory for execution state files", key="exec-root"),
     Flag("group", "text", 'Group for the unix socket (default "sampan")', short="G", key="group"),
     Flag("help", "switch", "Print usage"),
     Flag("host", "list", "Daemon socket(s) to connect to: unix:///path, tcp://address:port", short="H", key="hosts"),
+    Flag("insecure-registry", "list", "Enable insecure registry communication", key="insecure-registries"),
+    Flag("ip", "address", "Host IP for port publishing from the default bridge network (default 0.0.0.0)", key="ip"),
+    Flag("label", "list", "Set key=value labels to the daemon", key="labels"),
     Flag("log-driver", "text", 'Default driver for container logs (default "json-file")', key="log-driver"),
     Flag("log-level", "text", "Set the logging level (debug, info, warn, error, fatal)", short="l", key="log-level"),
     Flag("log-opt", "map", "Default log driver options for containers", key="log-opts"),
+    Flag(
+        "max-concurrent-downloads",
+        "number",
+        "Set the max concurrent downloads (default 3)",
+        key="max-concurrent-downloads",
+    ),
+    Flag(
+        "max-concurrent-uploads", "number", "Set the max concurrent uploads (default 5)", key="max-concurrent-uploads"
+    ),
+    Flag(
+        "max-download-attempts",
+        "number",
+        "Set the max download attempts for each pull (default 5)",
+        key="max-download-attempts",
+    ),
+    Flag("mtu", "number", "Set the MTU for the default bridge network", key="mtu"),
     Flag("pidfile", "text", "Path to use for daemon PID file", short="p", key="pidfile"),
+    Flag("registry-mirror", "list", "Preferred Docker registry mirror", key="registry-mirrors"),
+    Flag("shutdown-timeout", "number", "Seconds for answers under way when sampand ends", key="shutdown-timeout"),
     Flag("storage-driver", "text", "Storage driver to use: overlay, copy", short="s", key="storage-driver"),
     Flag(
         "tls", "switch", "Use TLS; --tls=false allows TCP sockets without it, open to whoever reaches them", key="tls"
     ),
     Flag("version", "switch", "Print version information and quit", short="v"),
+    Flag("", "mirrors", "", key="mirrors"),  # of any registry: in the file only
 )
-_LONG: Final = {flag.name: flag for flag in FLAGS}
+_LONG: Final = {flag.name: flag for flag in FLAGS if flag.name}
 _SHORT: Final = {flag.short: flag for flag in FLAGS if flag.short}
-_TRUE: Final = frozenset({"1", "t", "T", "true", "TRUE", "True"})
-_FALSE: Final = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
 
 def parse(arguments: list[str]) -> dict[str, Value]:
@@ -88,47 +132,22 @@ def _take_short(given: dict[str, Value], letters: str, rest: list[str]) -> None:
 
 
 def _take(given: dict[str, Value], flag: Flag, text: str | None, rest: list[str]) -> None:
-    if flag.kind == "switch":
-        given[flag.name] = True if text is None else _switch(flag, text)
-        return
-    if text is None:
+    if text is None and flag.kind != "switch":
         if not rest:
             raise UsageError(f"flag needs an argument: --{flag.name}")
         text = rest.pop(0)
-    if flag.kind == "text":
-        given[flag.name] = text
-    elif flag.kind == "list":
-        _list(given, flag.name).append(text)
-    else:
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise UsageError(f'invalid argument "{text}" for "--{flag.name}" flag: it must be name=value')
-        _map(given, flag.name)[key] = value
-
-
-def _switch(flag: Flag, text: str) -> bool:
-    if text not in _TRUE | _FALSE:
-        raise UsageError(f'invalid argument "{text}" for "--{flag.name}" flag: it must be true or false')
-    return text in _TRUE
-
-
-def _list(given: dict[str, Value], name: str) -> list[str]:
-    value = given.setdefault(name, [])
-    assert isinstance(value, list)
-    return value
-
-
-def _map(given: dict[str, Value], name: str) -> dict[str, str]:
-    value = given.setdefault(name, {})
-    assert isinstance(value, dict)
-    return value
+    before = given.get(flag.name) if flag.kind in values.GATHERED else None
+    try:
+        given[flag.name] = True if text is None else values.from_text(flag.kind, text, before)
+    except ValueError as error:
+        raise UsageError(f'invalid argument "{text}" for "--{flag.name}" flag: {error}') from None
 
 
 def usage() -> str:
     """Return the help text."""
     lines = []
-    for flag in FLAGS:
+    for flag in _LONG.values():
         short = f"-{flag.short}, " if flag.short else "    "
-        kind = {"switch": "", "text": " string", "list": " list", "map": " map"}[flag.kind]
-        lines.append(f"  {short}--{flag.name + kind:<24} {flag.help}")
+        kind = _SHOWN[flag.kind]
+        lines.append(f"  {short}--{flag.name + kind:<34} {flag.help}")
     return "Usage:  sampand [OPTIONS]\n\nThe container engine behind sampan.\n\nOptions:\n" + "\n".join(lines) + "\n"

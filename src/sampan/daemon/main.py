@@ -2,7 +2,7 @@
 
 Life.   flags → locks → sockets → parts → what the last sampand left is taken over → requests are answered →
         SIGTERM, SIGINT or POST /sampan/v1/stop → running operations end → everything is let go; containers go on.
-Signals SIGUSR1 writes what every task is doing to the log.
+Signals SIGHUP reads daemon.json again (`sampan.daemon.reload`). SIGUSR1 writes what every task is doing to the log.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import sampan
 from sampan.daemon import flags, locks, options
+from sampan.daemon.reload import Reloader
 
 if TYPE_CHECKING:
     import socket
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sampan.daemon")
 
+FOREVER_S: Final = 365 * 86400.0  # a --shutdown-timeout below 0
 GRACE_S: Final = 5.0  # seconds for answers under way when sampand ends
 
 
@@ -58,17 +60,20 @@ def run(arguments: list[str]) -> int:
     if given.get("version"):
         print(f"Sampan version {sampan.__version__}")
         return 0
-    chosen = options.decide(given, options.default_places(os.geteuid(), os.environ))
+    places = options.default_places(os.geteuid(), os.environ)
+    chosen = options.decide(given, places)
     logging.basicConfig(
         level=chosen.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    for text in chosen.warnings:
+        log.warning("%s", text)
     os.umask(0o022)
     with contextlib.ExitStack() as stack:
         for directory, flag in ((chosen.data_root, "--data-root"), (chosen.exec_root, "--exec-root")):
             stack.callback(os.close, locks.hold(directory, flag))
         locks.claim(chosen.exec_root, chosen.data_root)
         stack.enter_context(locks.pidfile(chosen.pidfile))
-        return asyncio.run(_serve(chosen, raise_open_files()))
+        return asyncio.run(_serve(Reloader(given, places, chosen), raise_open_files()))
 
 
 def raise_open_files() -> tuple[int, int]:
@@ -81,23 +86,24 @@ def raise_open_files() -> tuple[int, int]:
     return soft, hard
 
 
-async def _serve(chosen: Options, open_files: tuple[int, int]) -> int:
+async def _serve(reloader: Reloader, open_files: tuple[int, int]) -> int:
     # Heavy imports come after the locks: a second sampand is told at once.
     from sampan.api.server.app import App
     from sampan.api.server.http import Server
     from sampan.daemon import wiring
     from sampan.daemon.dataroot import LostDatabase
     from sampan.engine.errors import EngineError
+    from sampan.network.errors import NetworkError
     from sampan.state.database import UnusableDatabase
     from sampan.storage.snapshots import StorageError
 
-    stop = asyncio.Event()
+    chosen, stop = reloader.current, asyncio.Event()
     _handle_signals(stop)
     sockets = [_listen(host, chosen) for host in chosen.hosts]
     locks.reserve(chosen.exec_root)
     try:
         parts = await asyncio.to_thread(wiring.build, chosen, open_files)
-    except (LostDatabase, UnusableDatabase, StorageError, EngineError) as error:
+    except (LostDatabase, UnusableDatabase, StorageError, EngineError, NetworkError) as error:
         _close(sockets, chosen)
         return fail(str(error))
     zygote = asyncio.create_task(_start_zygote(parts))
@@ -106,11 +112,12 @@ async def _serve(chosen: Options, open_files: tuple[int, int]) -> int:
         await _recover(parts)
         for sock in sockets:
             await server.add(sock)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.reload, parts.core)
         log.info("sampand %s listens on %s", sampan.__version__, ", ".join(chosen.hosts))
         await stop.wait()
     finally:
         await zygote
-        await _end(server, parts)
+        await _end(server, parts, reloader.current.shutdown_timeout)
         _close(sockets, chosen)
     return 0
 
@@ -144,9 +151,9 @@ async def _recover(parts: Parts) -> None:
     await asyncio.to_thread(parts.core.images.sweep)
 
 
-async def _end(server: Server, parts: Parts) -> None:
+async def _end(server: Server, parts: Parts, timeout: int | None) -> None:
     log.info("sampand ends; containers go on")
-    await server.close(GRACE_S)
+    await server.close(GRACE_S if timeout is None else timeout if timeout >= 0 else FOREVER_S)
     await parts.close()
 
 
@@ -163,9 +170,7 @@ def _handle_signals(stop: asyncio.Event) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGUSR1, dump_tasks)
-    loop.add_signal_handler(
-        signal.SIGHUP, lambda: log.warning("SIGHUP: nothing is reloaded yet; restart sampand instead")
-    )
+    loop.add_signal_handler(signal.SIGHUP, lambda: log.warning("SIGHUP: sampand is just starting: nothing is reloaded"))
 
 
 def dump_tasks() -> None:

@@ -7,13 +7,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import sampan
+from sampan.api import schema
 from sampan.daemon import dataroot, machine
-from sampan.engine import logoptions
+from sampan.engine import logoptions, resources
 from sampan.engine.core import Core
 from sampan.engine.engine import Engine
-from sampan.engine.host import Settings
+from sampan.engine.host import SHM_SIZE, Settings
 from sampan.image.store import Images
 from sampan.network.fabric import Fabric
+from sampan.network.pools import DEFAULT_RANGES, parse_ranges
+from sampan.network.predefined import Configured
+from sampan.network.resolvconf import Overrides
 from sampan.runtime.supervisor import Supervisor
 from sampan.state.containers import SqlContainerRows
 from sampan.state.database import Database
@@ -46,9 +50,18 @@ def build(options: Options, open_files: tuple[int, int]) -> Parts:
     """Open everything below the data root. Blocking, no event loop needed.
 
     ``open_files``: the limit (soft, hard) that containers get.
-    Raises LostDatabase, UnusableDatabase, DriverUnusable, BadParameter (log options), OSError.
+    Raises LostDatabase, UnusableDatabase, DriverUnusable, BadParameter (log options, ulimits), NetworkError (address
+    pools), OSError.
     """
     logoptions.check_all(options.log_driver, options.log_opts)
+    settings = _settings(options)
+    resources.rlimits(schema.HostConfig(ulimits=list(settings.ulimits)))
+    configured = Configured(
+        ranges=parse_ranges(options.address_pools) or DEFAULT_RANGES,
+        bip=options.bip,
+        mtu=options.mtu,
+        binding_ip=options.binding_ip,
+    )
     data_root = options.data_root
     dataroot.check(data_root)
     database = Database(data_root / "state.db")
@@ -60,13 +73,13 @@ def build(options: Options, open_files: tuple[int, int]) -> Parts:
     supervisor = Supervisor(options.exec_root / "containers", [data_root, options.exec_root])
     core = Core(
         host=host,
-        settings=_settings(options),
+        settings=settings,
         rows=rows,
         images=images,
         snapshots=choice.snapshots,
         directories=ContainerDirectories(data_root),
         supervisor=supervisor,
-        fabric=Fabric(SqlNetworkRows(database), boot_id=host.boot_id, engine_id=engine_id),
+        fabric=Fabric(SqlNetworkRows(database), boot_id=host.boot_id, configured=configured, engine_id=engine_id),
         engine_id=engine_id,
         driver_reason="; ".join(choice.notes),
     )
@@ -82,4 +95,11 @@ def _settings(options: Options) -> Settings:
         log_driver=options.log_driver,
         log_opts=options.log_opts,
         cgroup_parent=options.cgroup_parent,
+        labels=options.labels,
+        registries=options.registries,
+        dns=Overrides(options.dns, options.dns_search, options.dns_options),
+        ulimits=tuple(schema.Ulimit(one["Name"], one["Soft"], one["Hard"]) for one in options.ulimits),
+        shm_size=options.shm_size or SHM_SIZE,
+        ipc_mode=options.ipc_mode,
+        address_pools=tuple(schema.AddressPool(one["base"], one["size"]) for one in options.address_pools),
     )

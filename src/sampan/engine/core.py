@@ -81,7 +81,8 @@ class Core:
         """Return what a resolver in a sandbox asks."""
         named = [one for network, one in self.fabric.places(sandbox) if network.name != DEFAULT_NETWORK]
         host_file = hostfiles.read("/etc/resolv.conf")
-        return netfiles.resolution(container.stored, host_file, "internal", ipv6=any(one.ipv6 for one in named))
+        ipv6 = any(one.ipv6 for one in named)
+        return netfiles.resolution(container.stored, host_file, "internal", ipv6=ipv6, defaults=self.settings.dns)
 
     def has_run_dir(self, container_id: str) -> bool:
         """Tell whether a container's monitor left records."""

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
+
+from sampan.api import schema
+from sampan.distribution.config import Registries
+from sampan.network.resolvconf import Overrides
+
+SHM_SIZE: Final = 64 << 20  # bytes; Docker's
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,5 +49,12 @@ class Settings:
     log_driver: str = "json-file"
     log_opts: dict[str, str] = field(default_factory=dict)
     cgroup_parent: str = ""
+    labels: tuple[str, ...] = ()  # of the daemon
+    registries: Registries = field(default_factory=Registries)
+    dns: Overrides = field(default_factory=Overrides)  # for containers that say nothing of it
+    ulimits: tuple[schema.Ulimit, ...] = ()  # likewise
+    shm_size: int = SHM_SIZE  # bytes, likewise
+    ipc_mode: str = "private"
+    address_pools: tuple[schema.AddressPool, ...] = ()  # that were configured
     build_time: str = ""
     commit: str = ""

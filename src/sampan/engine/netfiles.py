@@ -16,13 +16,21 @@ if TYPE_CHECKING:
     from sampan.network.resolvconf import Kind, Resolution
 
 
-def files(stored: Stored, host_hosts: bytes, host_resolv: bytes) -> dict[str, bytes]:
-    """Return the files by name, of a container without a network of its own; the arguments are the host's own."""
+def files(
+    stored: Stored,
+    host_hosts: bytes,
+    host_resolv: bytes,
+    defaults: Overrides = Overrides(),  # noqa: B008 - frozen
+) -> dict[str, bytes]:
+    """Return the files by name, of a container without a network of its own; the arguments are the host's own.
+
+    ``defaults``: as `resolution` has them.
+    """
     kind: Kind = "host" if stored.host.network_mode == "host" else "legacy"
     return {
         "hostname": hostname(stored),
         "hosts": hosts(stored, host_hosts),
-        **network_files.resolv_files(resolution(stored, host_resolv, kind).content),
+        **network_files.resolv_files(resolution(stored, host_resolv, kind, defaults=defaults).content),
     }
 
 

@@ -24,7 +24,6 @@ from sampan.engine.units import rfc3339, until
 from sampan.linux import hostfiles
 from sampan.network import files, parent, pools
 from sampan.network.errors import AlreadyConnected, NetworkError, NetworkNameTaken, NoSuchNetwork
-from sampan.network.fabric import PREDEFINED
 from sampan.network.model import (
     DEFAULT_BRIDGE,
     DEFAULT_NETWORK,
@@ -36,6 +35,7 @@ from sampan.network.model import (
     OPTION_MTU,
     Network,
 )
+from sampan.network.predefined import PREDEFINED
 from sampan.runtime.supervisor import MonitorGone
 
 if TYPE_CHECKING:
@@ -378,7 +378,9 @@ class Networks:
         await core.thread(rewrite)
         resolution = core.resolution(container, sandbox)
         if resolution is None:
-            plain = netfiles.resolution(stored, hostfiles.read("/etc/resolv.conf"), "legacy")
+            plain = netfiles.resolution(
+                stored, hostfiles.read("/etc/resolv.conf"), "legacy", defaults=core.settings.dns
+            )
             await core.thread(files.update_resolv, directory, plain.content)
         else:
             await core.thread(files.update_resolv, directory, resolution.content)

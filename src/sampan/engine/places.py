@@ -14,9 +14,9 @@ from sampan.api import schema
 from sampan.engine.errors import BadParameter, Conflict
 from sampan.network import pools
 from sampan.network.errors import BadConfig, NoSuchNetwork
-from sampan.network.fabric import PREDEFINED
 from sampan.network.model import DEFAULT_NETWORK
 from sampan.network.ports import Binding
+from sampan.network.predefined import PREDEFINED
 from sampan.network.sandbox import Wish
 
 if TYPE_CHECKING:

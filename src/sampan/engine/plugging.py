@@ -13,6 +13,7 @@ from sampan.engine.errors import Conflict
 from sampan.linux import hostfiles
 from sampan.network import files as network_files
 from sampan.network.model import DEFAULT_NETWORK
+from sampan.network.resolvconf import Overrides
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -43,6 +44,7 @@ class Connection:
     keep: dict[str, int] = field(default_factory=dict)
     links: list[Entry] = field(default_factory=list)
     environment: list[str] = field(default_factory=list)
+    dns: Overrides = field(default_factory=Overrides)  # the daemon's defaults
     gateways: list[str] = field(default_factory=list)
 
     @property
@@ -57,9 +59,9 @@ class Connection:
         stored = container.stored
         host_hosts, host_resolv = hostfiles.read("/etc/hosts"), hostfiles.read("/etc/resolv.conf")
         if self.sandbox is None:
-            return netfiles.files(stored, host_hosts, host_resolv)
+            return netfiles.files(stored, host_hosts, host_resolv, self.dns)
         addresses = [text for one in self.sandbox.endpoints.values() for text in (one.ipv4, one.ipv6) if text]
-        resolution = self.resolution or netfiles.resolution(stored, host_resolv, "legacy")
+        resolution = self.resolution or netfiles.resolution(stored, host_resolv, "legacy", defaults=self.dns)
         return {
             "hostname": netfiles.hostname(stored),
             "hosts": netfiles.hosts(stored, b"", addresses, links=self.links, gateways=self.gateways),
@@ -76,10 +78,10 @@ async def prepare(core: Core, container: Container) -> Connection:
     if mode.startswith(places.SHARED):
         owner = places.shared_with(core.catalog, mode)
         await _take_names(core, container, owner)
-        return Connection(shared=owner)
+        return Connection(shared=owner, dns=core.settings.dns)
     if not places.has_own_network(mode):
-        return Connection()
-    found = Connection()
+        return Connection(dns=core.settings.dns)
+    found = Connection(dns=core.settings.dns)
     _link(core, container, found)
     wishes = places.wishes(core.fabric, container)
     ports = places.bindings(container.stored.config, container.stored.host)

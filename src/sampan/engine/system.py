@@ -7,12 +7,14 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from sampan.api import schema
+from sampan.distribution import config
 from sampan.engine.inspection import driver_name
 from sampan.engine.units import nine_digits
 from sampan.engine.validate import RUNTIME
 from sampan.linux import hostfiles
 
 if TYPE_CHECKING:
+    from sampan.distribution.config import Registries
     from sampan.engine.core import Core
 
 _INDEX: Final = "https://index.docker.io/v1/"
@@ -121,10 +123,9 @@ class System:
         info.n_events_listener = self._core.events.listeners
         info.logging_driver = settings.log_driver
         info.index_server_address = _INDEX
-        info.registry_config = schema.RegistryConfig(
-            insecure_registry_cidrs=["127.0.0.0/8"],
-            index_configs={"docker.io": schema.RegistryIndex(name="docker.io", secure=True, official=True)},
-        )
+        info.registry_config = _registries(settings.registries)
+        info.labels = list(settings.labels)
+        info.default_address_pools = list(settings.address_pools)
         info.docker_root_dir = str(settings.data_root)
         info.server_version = settings.version
         info.plugins = schema.Plugins(
@@ -134,3 +135,17 @@ class System:
         info.default_runtime = RUNTIME
         info.live_restore_enabled = True
         info.containerd_commit = info.runc_commit = info.init_commit = schema.Commit(id="N/A", expected="N/A")
+
+
+def _registries(known: Registries) -> schema.RegistryConfig:
+    """Docker's view of what was configured: mirrors are Docker Hub's; a network is insecure as a whole."""
+    networks = [one for one in known.insecure if config.network(one) is not None]
+    hosts = [one for one in known.insecure if one not in networks]
+    mirrors = list(known.mirrors.get(config.HUB, ()))
+    hub = schema.RegistryIndex(name=config.HUB, mirrors=mirrors, secure=True, official=True)
+    return schema.RegistryConfig(
+        insecure_registry_cidrs=[*networks, *(one for one in config.LOOPBACK if one not in networks)],
+        index_configs={host: schema.RegistryIndex(name=host) for host in hosts if host != config.HUB}
+        | {config.HUB: hub},
+        mirrors=mirrors or None,
+    )

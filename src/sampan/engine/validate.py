@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sampan.engine.host import Host, Settings
 
 MIN_MEMORY: Final = 6 << 20  # bytes; Docker's, below it no program starts
-SHM_SIZE: Final = 64 << 20  # bytes
 RUNTIME: Final = "sampan"
 _RUNTIMES: Final = frozenset({"", RUNTIME, "runc", "io.containerd.runc.v2"})
 _MIN_HEALTH_NS: Final = 1_000_000
@@ -66,6 +65,7 @@ def settle(config: schema.ContainerConfig, host: schema.HostConfig, machine: Hos
     Raises:
         BadParameter: a wrong value. Unsupported: what this version does not have.
     """
+    _settle_defaults(host, settings)
     _settle_modes(host, machine)
     _check_annotations(host)
     _check_policy(host)
@@ -105,8 +105,17 @@ def _volumes_warning(volumes: dict[str, dict[str, object]]) -> str:
     return f"The image declares volumes ({places}): without volumes of its own yet, Sampan keeps them in the container"
 
 
+def _settle_defaults(host: schema.HostConfig, settings: Settings) -> None:
+    """Fill in what daemon.json says of containers that say nothing."""
+    host.ipc_mode = host.ipc_mode or settings.ipc_mode
+    host.shm_size = host.shm_size or settings.shm_size
+    given = {limit.name for limit in host.ulimits or []}
+    more = [limit for limit in settings.ulimits if limit.name not in given]
+    if more:
+        host.ulimits = [*(host.ulimits or []), *more]
+
+
 def _settle_modes(host: schema.HostConfig, machine: Host) -> None:
-    host.ipc_mode = host.ipc_mode or "private"
     if host.ipc_mode not in ("none", "host", "private", "shareable"):
         _refuse_mode("IPC", host.ipc_mode)
     if host.pid_mode not in ("", "host"):
@@ -230,7 +239,6 @@ def _check_memory(host: schema.HostConfig) -> list[str]:
 
 
 def _settle_memory(host: schema.HostConfig) -> list[str]:
-    host.shm_size = host.shm_size or SHM_SIZE
     if host.memory > 0 and host.memory_swap == 0:
         host.memory_swap = host.memory * 2
     if host.memory_swappiness == -1:

@@ -44,8 +44,9 @@ from sampan.network.model import (
     Publication,
 )
 from sampan.network.names import Names
-from sampan.network.pools import DEFAULT_RANGES, Range, Surroundings
+from sampan.network.pools import Surroundings
 from sampan.network.ports import Binding, Owner, Ports
+from sampan.network.predefined import AS_ALWAYS, PREDEFINED, Configured, reconfigure
 from sampan.network.reaper import Reaper
 from sampan.network.relay import Relays
 from sampan.network.resolvconf import Resolution
@@ -58,7 +59,6 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-PREDEFINED: Final = {DEFAULT_NETWORK: "bridge", "host": "host", "none": "null"}  # name → driver
 _UDP, _TCP = "dns-udp", "dns-tcp"
 _NETNS: Final = "netns"
 
@@ -67,11 +67,12 @@ class Fabric:
     """All of it; for one event loop."""
 
     def __init__(
-        self, rows: NetworkRows, *, boot_id: str, ranges: Sequence[Range] = DEFAULT_RANGES, engine_id: str = ""
+        self, rows: NetworkRows, *, boot_id: str, configured: Configured = AS_ALWAYS, engine_id: str = ""
     ) -> None:
         self._rows = rows
         self._boot_id = boot_id
-        self._ranges = (*ranges, pools.own_ipv6_range(engine_id))
+        self._configured = configured
+        self._ranges = (*configured.ranges, pools.own_ipv6_range(engine_id))
         self.names = Names()
         self.networks: dict[str, Network] = {}
         self._sandboxes: dict[str, Sandbox] = {}
@@ -99,7 +100,7 @@ class Fabric:
         there = {network.name for network in self.networks.values()}
         for name, driver in PREDEFINED.items():
             if name not in there:
-                await self._add(name, driver, lambda network: network)
+                await self._add(name, driver, self._configured.shape)
 
     async def adopt(self, sandbox_id: str, pid: int, kept: dict[str, int], resolution: Resolution) -> None:
         """Take a live sandbox up: ``pid`` is in it, ``kept`` is what its monitor holds (closed here).
@@ -150,6 +151,7 @@ class Fabric:
                 await self._restore(sandbox)
         finally:
             self._settled.set()
+        await reconfigure(self._configured, self.find(DEFAULT_NETWORK), self.remove, self._add)
 
     async def _restore(self, sandbox: Sandbox) -> None:
         places = self.places(sandbox)
