@@ -50,6 +50,11 @@ def split(text: str) -> tuple[str, str]:
     return qualified(name), digest or tag or "latest"
 
 
+def registry_of(name: str) -> str:
+    """The registry of a name in full, or of a short one: what credentials are kept for."""
+    return qualified(name).partition("/")[0]
+
+
 def qualified(name: str) -> str:
     """`name` with its registry, and ``library/`` where Docker Hub's official images are meant."""
     first, separator, _ = name.partition("/")

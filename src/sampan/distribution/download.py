@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from urllib3.exceptions import HTTPError
 
 from sampan.distribution.errors import BadContent, Cancelled, DistributionError, NotThere, Refused, Unreachable
+from sampan.distribution.listener import HEARD_S, Slots
 from sampan.distribution.transport import BLOCK, plain_reason
 from sampan.image.errors import DigestMismatch, ImageError
 from sampan.image.partial import Partial
@@ -23,6 +24,7 @@ from sampan.image.partial import Partial
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sampan.distribution.config import Registries
     from sampan.distribution.listener import Listener
     from sampan.distribution.manifest import Descriptor
     from sampan.distribution.registry import Repository
@@ -38,11 +40,11 @@ SHORT_PAUSE_S: Final = 0.05  # where the last try brought something
 class Downloads:
     """All downloads of one daemon."""
 
-    def __init__(self, content: Content, *, at_once: int, attempts: int) -> None:
-        """``at_once`` blobs come at the same time; a blob is given up after ``attempts`` tries without progress."""
+    def __init__(self, content: Content, registries: Callable[[], Registries]) -> None:
+        """``registries`` says how many blobs come at once, and how many tries without progress each gets."""
         self._content = content
-        self.attempts = attempts
-        self._slots = threading.BoundedSemaphore(at_once)
+        self._registries = registries
+        self._slots = Slots(lambda: registries().max_downloads)
         self._lock = threading.Lock()
         self._under_way: dict[str, tuple[threading.Lock, int]] = {}  # digest → its lock, who wants it
 
@@ -55,7 +57,7 @@ class Downloads:
         with self._alone(blob.digest, listener):
             if self._content.has(blob.digest):
                 return False
-            with self._slot(listener):
+            with self._slots.one(listener):
                 self._persist(sources, blob, progress, listener)
             return True
 
@@ -68,7 +70,7 @@ class Downloads:
                 return
             gained = self._size(blob.digest) > before
             failures = 0 if gained else failures + 1
-            if failures >= self.attempts or not _is_passing(error):
+            if failures >= self._registries().max_attempts or not _is_passing(error):
                 raise error
             listener.gone.wait(SHORT_PAUSE_S if gained else min(PAUSE_S * 2 ** (failures - 1), MAX_PAUSE_S))
             listener.check()
@@ -135,7 +137,7 @@ class Downloads:
             lock, wanted = self._under_way.get(digest, (threading.Lock(), 0))
             self._under_way[digest] = lock, wanted + 1
         try:
-            while not lock.acquire(timeout=0.2):
+            while not lock.acquire(timeout=HEARD_S):
                 listener.check()
             try:
                 yield
@@ -146,15 +148,6 @@ class Downloads:
                 lock, wanted = self._under_way.pop(digest)
                 if wanted > 1:
                     self._under_way[digest] = lock, wanted - 1
-
-    @contextmanager
-    def _slot(self, listener: Listener) -> Iterator[None]:
-        while not self._slots.acquire(timeout=0.2):
-            listener.check()
-        try:
-            yield
-        finally:
-            self._slots.release()
 
 
 def _is_passing(error: ImageError) -> bool:

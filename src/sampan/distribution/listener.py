@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
 from sampan.distribution.errors import Cancelled
 from sampan.image.progress import STEP, bar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from sampan.image.progress import Report
 
-_SHORT = 12
+HEARD_S: Final = 0.2  # how long it takes at most until one who waits hears that nobody listens any more
+_SHORT: Final = 12
 
 
 class Listener:
@@ -48,6 +52,31 @@ class Listener:
         """Raise Cancelled when nobody listens any more."""
         if self.gone.is_set():
             raise Cancelled("the client has gone")
+
+
+class Slots:
+    """So many at once, whatever the limit is by now: it may be reloaded."""
+
+    def __init__(self, limit: Callable[[], int]) -> None:
+        """``limit`` is asked each time."""
+        self._limit = limit
+        self._busy = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def one(self, listener: Listener) -> Iterator[None]:
+        """Have one for the body. Raises Cancelled when nobody listens any more."""
+        with self._changed:
+            while self._busy >= self._limit():
+                self._changed.wait(HEARD_S)
+                listener.check()
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._busy -= 1
+                self._changed.notify()
 
 
 def short(digest: str) -> str:

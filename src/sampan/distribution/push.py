@@ -10,7 +10,6 @@ Messages are dockerd's: distribution/push_v2.go.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +26,7 @@ from sampan.image.errors import ImageNotFound, InvalidReference, MissingContent
 from sampan.image.progress import STEP
 
 if TYPE_CHECKING:
-    from sampan.distribution.listener import Listener
+    from sampan.distribution.listener import Listener, Slots
     from sampan.distribution.registry import Repository
     from sampan.image.model import Image
     from sampan.image.reference import Reference
@@ -50,7 +49,7 @@ class Push:
         name: Reference,
         listener: Listener,
         *,
-        slots: threading.Semaphore,
+        slots: Slots,
         attempts: int,
     ) -> None:
         """``name`` has a tag; ``slots`` are the uploads that all pushes may have at once."""
@@ -120,7 +119,7 @@ class Push:
             self._listener.check()
             blob = pairs[diff_id]
             layer = Descriptor("", blob, self._content.size(blob)) if as_it_came else self._packed(blob, pin)
-            with self._slots:
+            with self._slots.one(self._listener):
                 self._send(layer, diff_id, beside.get(layer.digest, ()))
             return layer
 

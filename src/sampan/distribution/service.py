@@ -7,7 +7,6 @@ Threads. Every method blocks, and may be called from any thread.
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -18,6 +17,7 @@ from sampan.distribution.auth import NOBODY, Credentials
 from sampan.distribution.config import HUB, BadCertificates, Registries
 from sampan.distribution.download import Downloads
 from sampan.distribution.errors import BadContent, DistributionError, Unreachable
+from sampan.distribution.listener import Slots
 from sampan.distribution.manifest import Descriptor, Index, Platform
 from sampan.distribution.pull import Pull, Store
 from sampan.distribution.push import Push
@@ -51,12 +51,11 @@ class Distribution:
     """Registries, as one daemon sees them."""
 
     def __init__(self, images: Images, registries: Callable[[], Registries]) -> None:
-        """``registries`` returns what is configured now; how much is done at once is fixed here."""
+        """``registries`` returns what is configured now."""
         self._images = images
         self._registries = registries
-        settings = registries()
-        self._downloads = Downloads(images.content, at_once=settings.max_downloads, attempts=settings.max_attempts)
-        self._uploads = threading.BoundedSemaphore(settings.max_uploads)
+        self._downloads = Downloads(images.content, registries)
+        self._uploads = Slots(lambda: registries().max_uploads)
 
     def pull(self, name: Reference, platform: str, credentials: Credentials, listener: Listener) -> Image:
         """Pull one tag or digest. Raises DistributionError, ImageError."""
@@ -76,7 +75,7 @@ class Distribution:
             target = self._first(sources, _alive)
             work = Push(
                 self._images, target, name, listener,
-                slots=self._uploads, attempts=self._downloads.attempts,
+                slots=self._uploads, attempts=self._registries().max_attempts,
             )  # fmt: skip
             return work.run(self._registries().max_uploads)
 

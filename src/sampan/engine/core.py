@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from sampan.distribution.config import Registries
 from sampan.engine import netfiles
 from sampan.engine.catalog import Catalog
 from sampan.engine.events import EventBus
@@ -21,7 +19,7 @@ from sampan.linux import hostfiles
 from sampan.network.model import DEFAULT_NETWORK
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from concurrent.futures import Future
     from pathlib import Path
     from typing import Any
@@ -57,7 +55,6 @@ class Core:
     supervisor: Supervisor
     fabric: Fabric
     engine_id: str
-    registries: Callable[[], Registries] = Registries  # what is configured about them now
     driver_reason: str = ""  # why the storage driver is the one it is
     events: EventBus = field(default_factory=EventBus)
     catalog: Catalog = field(default_factory=Catalog)

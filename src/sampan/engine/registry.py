@@ -45,7 +45,7 @@ class Registry:
         if self._distribution is None:
             from sampan.distribution.service import Distribution
 
-            self._distribution = Distribution(self._core.images, self._core.registries)
+            self._distribution = Distribution(self._core.images, lambda: self._core.settings.registries)
         return self._distribution
 
     def pull(self, image: str, tag: str, *, platform: str, auth: str) -> AsyncIterator[bytes]:

@@ -17,7 +17,7 @@ def pull(session: Session, arguments: Arguments) -> int:
     """``sampan pull``."""
     from sampan.api.client.client import json_stream
     from sampan.cli.output.progress import show
-    from sampan.cli.references import check, qualified, split, take_apart
+    from sampan.cli.references import check, qualified, registry_of, split, take_apart
 
     reference, quiet = arguments.rest[0], arguments["quiet"]
     name, tag, digest = take_apart(reference)
@@ -29,12 +29,15 @@ def pull(session: Session, arguments: Arguments) -> int:
         raise CommandError("tag can't be used with --all-tags/-a")
     if not (arguments["all-tags"] or tag or digest) and not quiet:
         session.line("Using default tag: latest")
+    full = qualified(name)
     response = session.client.pull_image(
-        qualified(name), "" if arguments["all-tags"] else split(reference)[1], platform=session.platform(arguments)
+        full,
+        "" if arguments["all-tags"] else split(reference)[1],
+        platform=session.platform(arguments),
+        auth=session.credentials.header(registry_of(full)),
     )
     write = (lambda _: None) if quiet else session.out
     show(json_stream(response.chunks()), write, terminal=session.is_terminal(1))
-    full = qualified(name)
     session.line(full if arguments["all-tags"] else f"{full}@{digest}" if digest else f"{full}:{tag or 'latest'}")
     return 0
 

@@ -17,7 +17,7 @@ def push(session: Session, arguments: Arguments) -> int:
     """``sampan push``."""
     from sampan.api.client.client import json_stream
     from sampan.cli.output.progress import show
-    from sampan.cli.references import check, qualified, take_apart
+    from sampan.cli.references import check, qualified, registry_of, take_apart
 
     reference, quiet, every = arguments.rest[0], arguments["quiet"], arguments["all-tags"]
     name, tag, digest = take_apart(reference)
@@ -34,7 +34,7 @@ def push(session: Session, arguments: Arguments) -> int:
         if not quiet:
             session.line("Using default tag: latest")
     full = qualified(name)
-    response = session.client.push_image(full, tag, auth=session.registry_auth(full))
+    response = session.client.push_image(full, tag, auth=session.credentials.header(registry_of(full)))
     write = (lambda _: None) if quiet else session.out
     show(json_stream(response.chunks()), write, terminal=session.is_terminal(1))
     if quiet:

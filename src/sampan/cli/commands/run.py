@@ -198,10 +198,11 @@ def _create_or_pull(session: Session, arguments: Arguments, body: dict[str, Any]
 def _pull(session: Session, arguments: Arguments, image: str) -> None:
     from sampan.api.client.client import json_stream
     from sampan.cli.output.progress import show
-    from sampan.cli.references import split
+    from sampan.cli.references import registry_of, split
 
     name, tag = split(image)
-    response = session.client.pull_image(name, tag, platform=session.platform(arguments))
+    auth = session.credentials.header(registry_of(name))
+    response = session.client.pull_image(name, tag, platform=session.platform(arguments), auth=auth)
     write = (lambda _: None) if arguments["quiet"] else session.err
     show(json_stream(response.chunks()), write, terminal=session.is_terminal(2))
 

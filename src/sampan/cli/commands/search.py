@@ -44,10 +44,15 @@ SEARCH_LIST = Listing(
 
 def search(session: Session, arguments: Arguments) -> int:
     """``sampan search``."""
+    from sampan.cli.references import registry_of
+
     term, text = arguments.rest[0], arguments["format"] or "table"
     host = term.partition("/")[0]
     found = session.client.search_images(
-        term, arguments["limit"], filters=arguments["filter"], auth=session.registry_auth(f"{host}/any")
+        term,
+        arguments["limit"],
+        filters=arguments["filter"],
+        auth=session.credentials.header(registry_of(f"{host}/any")),
     )
     hits = [Hit(item, trunc=not arguments["no-trunc"]) for item in found]
     if text == "table":
