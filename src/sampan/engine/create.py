@@ -66,7 +66,8 @@ def _make(
     if not asked.image:
         raise BadParameter("no command specified")
     image = core.images.obtain(asked.image, platform)
-    core.making[container_id] = image.id
+    with core.images.present(image.id):  # whoever removes it from here on sees that it is used
+        core.making[container_id] = image.id
     config = merge.with_image_defaults(asked, image.defaults)
     text.check(config)
     command = merge.command(config)
