@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from sampan import __version__
 from sampan.api import schema
-from sampan.api.server import containers, execs, images, networks, own, system
+from sampan.api.server import containers, disk, execs, images, networks, own, system
 from sampan.api.server.messages import Answer, ClientGone, Headers, Request, Response, json_response, told
 from sampan.api.server.routing import MAX_VERSION, Route, Table, dotted, resolve
 
@@ -35,6 +35,7 @@ class App:
                 *execs.routes(engine),
                 *images.routes(engine),
                 *networks.routes(engine.networks),
+                *disk.routes(engine),
                 *own.routes(stop),
                 *own.explaining(engine.containers.explain_ports),
             )
