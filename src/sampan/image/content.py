@@ -15,6 +15,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,7 +183,11 @@ class Content:
 def _expire(path: Path, now_ns: int) -> None:
     """Remove a partial download if it is old and nobody has its lock, as whoever goes on with it would."""
     try:
-        if _is_fresh(os.lstat(path), now_ns):
+        status = os.lstat(path)
+        if _is_fresh(status, now_ns):
+            return
+        if not stat.S_ISREG(status.st_mode):  # none of ours
+            os.unlink(path)
             return
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
