@@ -142,7 +142,8 @@ def _as_json(lists: dict[str, Callable[[Any], Any]]) -> str:
     for name, read in lists.items():
         things = (to_json(dict(sorted(one.as_json().items())) if isinstance(one, Fields) else one) for one in read(0))
         parts.append(f'"{name}":[{",".join(things)}]')
-    return "{" + ",".join(parts) + "}"
+    text = "{" + ",".join(parts) + "}"
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def holdings_table(found: dict[str, Any]) -> str:
