@@ -72,12 +72,10 @@ class Stage:
     def say(self, *args: str) -> None:
         """Run what the scene is about."""
         answer = self._client.docker(*args)
-        text = "\n".join(
-            sorted((answer.out + answer.err).splitlines()) if args[0] == "images" else [answer.out + answer.err]
-        )
-        self.said.append(
-            f"{' '.join(args)} -> {answer.code}\n{re.sub(r'container [0-9a-f]{12}', 'container <id>', text)}"
-        )
+        text = re.sub(r"container [0-9a-f]{12}", "container <id>", answer.out + answer.err)
+        if args[0] == "images":  # the client shows the names of an image in any order
+            text = "\n".join(sorted(text.splitlines()))
+        self.said.append(f"{' '.join(args)} -> {answer.code}\n{text}")
 
 
 def _plain(stage: Stage) -> None:
@@ -204,25 +202,11 @@ def _filters(stage: Stage) -> None:
         stage.say("history", *flags, f"{P}/b:1")
 
 
-SCENES = {
-    scene.__name__.strip("_"): scene
-    for scene in (
-        _plain,
-        _two_tags,
-        _two_repositories,
-        _shared_layers,
-        _several,
-        _used,
-        _used_and_forced_by_name,
-        _used_under_two_names,
-        _ids,
-        _after_a_removed_container,
-        _nameless,
-        _prune_of_used,
-        _faults,
-        _filters,
-    )  # fmt: skip
-}
+_ALL = (
+    _plain, _two_tags, _two_repositories, _shared_layers, _several, _used, _used_and_forced_by_name,
+    _used_under_two_names, _ids, _after_a_removed_container, _nameless, _prune_of_used, _faults, _filters,
+)  # fmt: skip
+SCENES = {scene.__name__.strip("_"): scene for scene in _ALL}
 
 
 def play(client: Client) -> Iterator[tuple[str, list[str]]]:

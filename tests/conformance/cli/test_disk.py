@@ -131,9 +131,7 @@ def test_each_client_clears_up_behind_itself(clients: Clients, steps: list[str])
         left += clients.docker("images", "-q", "--filter", f"label=clitest={who}").out
         assert left + clients.docker("network", "ls", "-q", "--filter", f"label=clitest={who}").out == ""
     # Which image goes first depends on its ID, and so on the label.
-    ours, theirs = (
-        [sorted(text.replace(f"clitest={who}", "clitest=WHO").splitlines()) for text in said[who]] for who in said
-    )
+    ours, theirs = ([sorted(text.splitlines()) for text in texts] for texts in said.values())
     assert ours == theirs
 
 
