@@ -126,6 +126,7 @@ class Disk:
             for one in images:
                 if _passes(one, before) and pruning.labelled(one.labels, filters) and not (dangling and one.tags):
                     removed += await self._remove_image(one)
+            await self._core.thread(self._core.images.collect)
         reclaimed = sum(sizes.get(one.deleted, 0) for one in removed)
         self._told("image", reclaimed)
         return schema.ImagesPruned(images_deleted=removed or None, space_reclaimed=reclaimed)

@@ -343,8 +343,8 @@ class Images:
         found: dict[str, Names] = {}
         with self._lock:
             images, pins = self.list(), [needed for needed, count in self._pins.items() if count > 0]
-        for image in images:
-            who = ", ".join(image.tags) or ", ".join(image.digests) or f"untagged {image.id[7:19]}"
+        named = [(", ".join(one.tags or one.digests) or f"untagged {one.id[7:19]}", one) for one in images]
+        for who, image in sorted(named, key=lambda pair: pair[0]):
             for needed in dict.fromkeys(filter(None, (image.id, image.manifest, *image.blobs, *image.chain_ids))):
                 found.setdefault(needed, []).append(f"image {who}")
         for needed in pins:
