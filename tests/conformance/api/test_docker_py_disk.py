@@ -37,7 +37,7 @@ def test_disk_usage(client: docker.DockerClient) -> None:
         usage = client.df()
         assert {"LayersSize", "Images", "Containers", "Volumes", "BuildCache"} == usage.keys()
         (container,) = (one for one in usage["Containers"] if one["Id"] == made.id)
-        (image,) = (one for one in usage["Images"] if BUSYBOX in one["RepoTags"])
+        (image,) = (one for one in usage["Images"] if BUSYBOX in (one["RepoTags"] or ()))
         assert image["Containers"] >= 1 and image["Size"] == container["SizeRootFs"]
     finally:
         made.remove()
