@@ -65,6 +65,7 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]], dict[str, str]]] =
             **{name: TOP[name] for name in (*_CONTAINER, "top", "wait")},
             "inspect": ("inspect", "CONTAINER_INSPECT", "Display detailed information on one or more containers"),
             "ls": ("container_list", "LS", "List containers"),
+            "prune": ("prune", "CONTAINER_PRUNE", "Remove all stopped containers"),
         },
         {"ps": "ls", "list": "ls", "remove": "rm"},
     ),
@@ -74,6 +75,7 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]], dict[str, str]]] =
             **{name: TOP[name] for name in ("history", "import", "load", "pull", "push", "tag")},
             "inspect": ("inspect", "IMAGE_INSPECT", "Display detailed information on one or more images"),
             "ls": ("image_list", "LS", "List images"),
+            "prune": ("prune", "IMAGE_PRUNE", "Remove unused images"),
             "rm": ("image_change", "RM", "Remove one or more images"),
         },
         {"list": "ls", "rmi": "rm", "remove": "rm"},
@@ -94,8 +96,10 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]], dict[str, str]]] =
     "system": (
         "Manage Sampan",
         {
+            "df": ("disk", "DF", "Show disk usage"),
             "events": TOP["events"],
             "info": TOP["info"],
+            "prune": ("prune", "SYSTEM_PRUNE", "Remove unused data"),
             "stop": ("system", "STOP", "Stop the daemon; containers go on running"),
         },
         {},

@@ -22,6 +22,7 @@ from sampan.runtime.supervisor import Supervisor
 from sampan.state.containers import SqlContainerRows
 from sampan.state.database import Database
 from sampan.state.images import SqlImageRows
+from sampan.state.leases import SqlLeaseRows
 from sampan.state.networks import SqlNetworkRows
 from sampan.storage import probe
 from sampan.storage.containers import ContainerDirectories
@@ -66,7 +67,7 @@ def build(options: Options, open_files: tuple[int, int]) -> Parts:
     dataroot.check(data_root)
     database = Database(data_root / "state.db")
     choice = probe.choose(data_root, options.storage_driver or None)
-    images = Images(data_root, SqlImageRows(database), choice.snapshots)
+    images = Images(data_root, SqlImageRows(database), choice.snapshots, leases=SqlLeaseRows(database))
     rows = SqlContainerRows(database)
     host = replace(machine.look(data_root), open_files=open_files)
     engine_id = rows.engine_id(str(uuid.uuid4()))

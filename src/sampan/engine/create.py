@@ -44,12 +44,12 @@ async def create(
         body = msgspec.structs.replace(body, host_config=msgspec.structs.replace(body.host_config))
         body.networking_config = places.settle(core, body)
         container, warnings = await core.thread(_make, core, container_id, bare, body, platform)
+        core.catalog.add(container)
     except BaseException:
         core.catalog.release(bare)
         raise
     finally:
         core.making.pop(container_id, None)
-    core.catalog.add(container)
     core.container_event(container, "create")
     warnings += await reach.foreseen(core, container)
     return schema.ContainerCreated(id=container_id, warnings=warnings)
@@ -66,7 +66,8 @@ def _make(
     if not asked.image:
         raise BadParameter("no command specified")
     image = core.images.obtain(asked.image, platform)
-    core.making[container_id] = image.id
+    with core.images.present(image.id):  # whoever removes it from here on sees that it is used
+        core.making[container_id] = image.id
     config = merge.with_image_defaults(asked, image.defaults)
     text.check(config)
     command = merge.command(config)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sampan.engine import links
 from sampan.engine.containers import Containers
+from sampan.engine.disk import Disk
 from sampan.engine.execs import Execs
 from sampan.engine.images import ImageService
 from sampan.engine.networks import Networks
@@ -33,6 +34,7 @@ class Engine:
         self.images = ImageService(core)
         self.registry = Registry(core)
         self.networks = Networks(core)
+        self.disk = Disk(core, self.containers, self.images)
         self.system = System(core)
         self.events: EventBus = core.events
 
@@ -40,6 +42,7 @@ class Engine:
         """Bring back what the last sampand left, before anything is served."""
         await recover(self._core, self.containers, self.execs)
         await self.networks.take_up()
+        self._core.watch(self.disk.tend(), "the hourly clean-up")
 
     async def close(self) -> None:
         """Finish what is under way and let go; containers go on."""

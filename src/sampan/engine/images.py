@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import itertools
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from sampan.api import schema
-from sampan.engine.errors import BadParameter
+from sampan.engine import pruning
+from sampan.engine.errors import Internal
+from sampan.engine.globs import compiled
 from sampan.engine.inspection import driver_name
 from sampan.engine.listing import has_label
 from sampan.engine.pipe import Pipe
-from sampan.engine.units import rfc3339
+from sampan.engine.units import SECOND, rfc3339
 from sampan.image.removal import Use
 
 if TYPE_CHECKING:
@@ -49,10 +52,12 @@ class ImageService:
 
     def _tests(self, filters: Filters) -> builtins.list[Callable[[Image], bool]]:
         tests: builtins.list[Callable[[Image], bool]] = []
+        pruning.check(filters, _FILTERS)
+        if filters.get("dangling"):
+            wanted = pruning.flag(filters, "dangling", default=True)
+            tests.append(lambda image: (not image.tags) == wanted)
         for key, values in filters.items():
-            if key not in _FILTERS:
-                raise BadParameter(f"invalid filter '{key}'")
-            tests += [self._test(key, value) for value in values if key != "reference"]
+            tests += [self._test(key, value) for value in values if key not in ("reference", "dangling")]
         references = filters.get("reference")
         if references:
             tests.append(lambda image: any(_named(image, pattern) for pattern in references))
@@ -60,18 +65,16 @@ class ImageService:
 
     def _test(self, key: str, value: str) -> Callable[[Image], bool]:
         match key:
-            case "dangling":
-                wanted = _boolean(value)
-                return lambda image: (not image.tags) == wanted
             case "label":
                 return lambda image: has_label(image.labels, value)
             case "before":
-                mark = self._core.images.resolve(value).created_s
-                return lambda image: image.created_s < mark
+                mark = _created_ns(self._core.images.resolve(value))
+                return lambda image: _created_ns(image) < mark
             case "since":
-                mark = self._core.images.resolve(value).created_s
-                return lambda image: image.created_s > mark
-        return lambda image: image.created_s < _seconds(value)
+                mark = _created_ns(self._core.images.resolve(value))
+                return lambda image: _created_ns(image) > mark
+        before = pruning.moment({"until": [value]}, Internal) or 0  # where dockerd answers 500
+        return lambda image: _created_ns(image) < before
 
     def _shared(self) -> dict[str, int]:
         """Return, for each image, the bytes of layers that another image has too."""
@@ -121,10 +124,9 @@ class ImageService:
         return [schema.convert(record, schema.ImageDelete) for record in records]
 
     def _in_use(self, image_id: str) -> builtins.list[Use]:
-        uses = [Use(one.id, one.running) for one in self._core.catalog if one.image_id == image_id]
-        return uses + [
-            Use(container, False) for container, image in list(self._core.making.items()) if image == image_id
-        ]
+        # Those being made first: they come into the catalogue before they leave the other.
+        making = [Use(container, False) for container, image in list(self._core.making.items()) if image == image_id]
+        return [Use(one.id, one.running) for one in self._core.catalog if one.image_id == image_id] + making
 
     async def load(self, body: BodyStream, *, quiet: bool) -> AsyncIterator[bytes]:
         """Load an archive; yield Docker's progress messages, one JSON object a line."""
@@ -200,16 +202,11 @@ def _passes(tests: Sequence[Callable[[Image], bool]], image: Image) -> bool:
     return all(test(image) for test in tests)
 
 
-def _boolean(text: str) -> bool:
-    if text.lower() not in ("true", "false", "1", "0"):
-        raise BadParameter(f"invalid filter 'dangling=[{text}]'")
-    return text.lower() in ("true", "1")
-
-
-def _seconds(text: str) -> int:
-    if not text.isdigit():
-        raise BadParameter(f"invalid filter 'until={text}'")
-    return int(text)
+def _created_ns(image: Image) -> int:
+    """When it was made, in ns since 1970: images of one second are told apart."""
+    fraction = image.created.partition(".")[2]
+    digits = "".join(itertools.takewhile(str.isdigit, fraction))
+    return image.created_s * SECOND + int(digits[:9].ljust(9, "0"))
 
 
 def _named(image: Image, pattern: str) -> bool:
@@ -223,10 +220,7 @@ def _name_fits(name: str, pattern: str) -> bool:
 
 
 def _glob(name: str, pattern: str) -> bool:
-    import fnmatch  # here, because few lists have patterns
-
-    parts, wanted = name.split("/"), pattern.split("/")
-    return len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted))
+    return compiled(pattern).fullmatch(name) is not None
 
 
 def _summary(image: Image, shared: int, patterns: Sequence[str]) -> schema.ImageSummary:

@@ -62,14 +62,15 @@ def _is_running(container: Container) -> Conflict:
 
 async def finish(core: Core, container: Container) -> None:
     """Remove an ended container that is marked as being removed."""
+    mounted = container.clearing is not None and not container.clearing.done()
     try:
-        await core.thread(_forget, core, container.id)
+        await core.thread(_forget, core, container.id, mounted)
     except (sqlite3.Error, OSError) as error:
         if not _disk_is_full(error):
             raise
         log.warning("container %s: %s: making room with its files", container.short_id, error)
         await core.thread(_make_room, core, container.id)
-        await core.thread(_forget, core, container.id)
+        await core.thread(_forget, core, container.id, mounted)
     core.catalog.remove(container)
     container.close_pending()
     core.container_event(container, "destroy")
@@ -77,9 +78,11 @@ async def finish(core: Core, container: Container) -> None:
     core.background(_delete(core, container), f"deleting the files of container {container.short_id}")
 
 
-def _forget(core: Core, container_id: str) -> None:
+def _forget(core: Core, container_id: str, mounted: bool) -> None:
     core.rows.delete(container_id).result()
     core.directories.set_aside(container_id)
+    if not mounted:
+        core.snapshots.discard(container_id)  # an rmi that is asked for next finds its layers free
 
 
 def _disk_is_full(error: sqlite3.Error | OSError) -> bool:
@@ -102,6 +105,7 @@ async def _delete(core: Core, container: Container) -> None:
 
 
 def _clean(core: Core, container: Container) -> None:
+    core.snapshots.discard(container.id)
     core.directories.delete(container.id)
     if container.image_id not in {image.id for image in core.images.list()}:
         core.images.collect()  # it was the last to need the layers of a removed image

@@ -4,14 +4,18 @@ Words.  *blob*: immutable bytes named by their digest. *ingest*: a file that is 
 Life.   ``ingest()`` → write … → ``commit`` (digest checked, renamed into place) | ``abort``.
 Cost.   Nothing is synced file by file: ``sync`` flushes the whole file system once, before the rows that name blobs
         are committed. A blob that no row names is swept at start, so an unsynced one is never believed.
-On disk ``<root>/content/blobs/<algorithm>/<hex>``, ``<root>/content/ingest/<random>``.
+On disk ``<root>/content/blobs/<algorithm>/<hex>``, ``<root>/content/ingest/<random>``,
+        ``<root>/content/ingest/sha256-<hex>.partial``: a download that can be resumed. Whoever goes on with one takes
+        its lock (flock) first, and touches it: it is removed a day after its last write.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +27,8 @@ from sampan.image.errors import BadArchive, DigestMismatch, MissingContent
 from sampan.linux.syscall import call
 
 COPY_CHUNK: Final = 1 << 20  # bytes moved at a time
+PARTIAL: Final = ".partial"  # how the name of a download that can be resumed ends
+PARTIAL_KEPT_S: Final = 24 * 3600  # seconds since its last write that such a file is kept
 
 
 class Ingest:
@@ -159,10 +165,55 @@ class Content:
         """Put everything written to this file system on the disk, layers too when they lie on the same one."""
         sync_filesystem(self.root)
 
-    def sweep(self) -> None:
-        """Remove what interrupted ingests left. Call while none is running."""
+    def sync_blob(self, digest: str) -> None:
+        """Put one blob on the disk, and its name. Raises MissingContent."""
+        with self.open(digest) as file:
+            os.fsync(file.fileno())
+        directory = os.open(self.path(digest).parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def sweep(self, now_ns: int) -> None:
+        """Remove what interrupted ingests left, but for partial downloads of a day. Call while none is running."""
         for name in os.listdir(self.ingest_root):
-            os.unlink(self.ingest_root / name)
+            if not name.endswith(PARTIAL):
+                os.unlink(self.ingest_root / name)
+        self.expire(now_ns)
+
+    def expire(self, now_ns: int) -> None:
+        """Remove partial downloads that nobody has written to for a day; also while others are being written."""
+        for name in os.listdir(self.ingest_root):
+            if name.endswith(PARTIAL):
+                _expire(self.ingest_root / name, now_ns)
+
+
+def _expire(path: Path, now_ns: int) -> None:
+    """Remove a partial download if it is old and nobody has its lock, as whoever goes on with it would."""
+    try:
+        status = os.lstat(path)
+        if _is_fresh(status, now_ns):
+            return
+        if not stat.S_ISREG(status.st_mode):  # none of ours
+            os.unlink(path)
+            return
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not _is_fresh(os.fstat(descriptor), now_ns):  # it may have been taken up in between
+            os.unlink(path)
+    except (BlockingIOError, FileNotFoundError):
+        return
+    finally:
+        os.close(descriptor)
+
+
+def _is_fresh(status: os.stat_result, now_ns: int) -> bool:
+    """A time far ahead is a clock's that was set back since: as good as long ago."""
+    return abs(now_ns - status.st_mtime_ns) < PARTIAL_KEPT_S * 1_000_000_000
 
 
 def sync_filesystem(directory: Path) -> None:

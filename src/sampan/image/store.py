@@ -1,7 +1,8 @@
 """Images on this machine: the room's front door.
 
 Words.  *image*: a configuration and a stack of layers, named by the configuration's digest (its ID); tags are names
-        that point at it. See ``reference`` for names, ``content`` for blobs, ``layers`` for unpacking.
+        that point at it. *pin*: a digest that an operation needs until it ends; *lease*: one that is kept for a while,
+        see ``leases``. See ``reference`` for names, ``content`` for blobs, ``layers`` for unpacking.
 Life.   load | import_ | builtin → tag … → remove. Blobs and unpacked layers are on the disk before the row that names
         them is committed; what no row names is removed by ``collect`` (after each removal) and by ``sweep`` (at start).
 Threads Every method may be called from any thread. ``resolve``, ``list`` and ``history`` read memory only, without a
@@ -24,15 +25,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from sampan.image import archive, digest, hello, importing, model, reference, removal
+from sampan.image import leases as leasing
 from sampan.image.catalog import Catalog, host_architecture
 from sampan.image.compress import Source
 from sampan.image.content import Content, sync_filesystem
 from sampan.image.errors import BadArchive, ImageNotFound, InvalidReference, MissingContent
 from sampan.image.history import history
 from sampan.image.layers import Fetch, Layers, Progress, no_progress, unpack_stack
+from sampan.image.leases import LeaseRows, Leases
 from sampan.image.model import CONFIG_LIMIT, Image
 from sampan.image.progress import LayerProgress, Report
 from sampan.image.removal import Use
@@ -45,6 +48,16 @@ __all__ = ["Image", "Images", "Use"]
 log = logging.getLogger(__name__)
 
 Pin = Callable[[str], None]
+Names = list[str]
+
+
+class Held(NamedTuple):
+    """What an operation says of what it needs; both take a digest or chain ID before it becomes visible."""
+
+    pin: Pin  # until the operation ends
+    keep: Pin  # of a blob that is complete: for a day, if the operation does not come to a good end
+
+
 Items = list[dict[str, Any]]
 Records = list[dict[str, str]]
 
@@ -58,14 +71,17 @@ class Images:
         rows: ImageRows,
         snapshots: Layers,
         *,
+        leases: LeaseRows | None = None,
         clock: Callable[[], int] = time.time_ns,
         architecture: str | None = None,
     ) -> None:
         """Open the images of the data root ``root``.
 
-        ``clock`` gives ns since the epoch; ``architecture`` is a GOARCH name, this machine's by default.
+        ``clock`` gives ns since the epoch; ``architecture`` is a GOARCH name, this machine's by default. Without rows
+        for ``leases`` they end with the process.
         """
         self.content = Content(root / "content")
+        self.leases = Leases(leases or leasing.Forgetful(), clock)
         self._rows = rows
         self._layers = snapshots
         self._clock = clock
@@ -100,6 +116,27 @@ class Images:
                 raise
             self.builtin(hello.NAME)
             return self.resolve(ref, platform)
+
+    @contextlib.contextmanager
+    def present(self, image_id: str) -> Iterator[None]:
+        """Inside, the image is there and nobody removes it. Raises ImageNotFound. Be quick: others wait."""
+        with self._lock:
+            if image_id not in self._catalog.by_id:
+                raise ImageNotFound(image_id)
+            yield
+
+    @contextlib.contextmanager
+    def holding(self, ref: str, platform: str | None = None) -> Iterator[Image]:
+        """Resolve ``ref`` and keep its blobs and layers to the end of the block, though the image be removed meanwhile.
+
+        For whoever reads them: save, push, a build. Raises as ``resolve`` does.
+        """
+        with self._pinning() as pin:
+            with self._lock:
+                image = self._catalog.resolve(ref, platform)
+                for needed in filter(None, (image.id, image.manifest, *image.blobs, *image.chain_ids)):
+                    pin(needed)
+            yield image
 
     def list(self) -> list[Image]:
         """Return every image, in no particular order."""
@@ -324,17 +361,54 @@ class Images:
 
     # --- cleaning up -----------------------------------------------------------------------------------------------
 
+    @contextlib.contextmanager
+    def leased(self, name: str) -> Iterator[Held]:
+        """Keep what an operation brings in: what is pinned to its end, what is kept for a day if it fails or we die.
+
+        ``name`` says what is done ("pull docker.io/library/busybox:latest") and finds the lease again at the next try,
+        whose good end releases it; what no row names then is removed.
+        """
+        with self._pinning() as pin:
+            yield Held(pin, lambda found: self._keep(name, found))
+            before = self.leases.release(name)
+            with self._lock:
+                self._collect(set(), before)
+
+    def _keep(self, name: str, blob: str) -> None:
+        """Write down that a blob is kept; it is on the disk before, so that a later start can believe in it."""
+        self.content.sync_blob(blob)
+        self.leases.add(name, [blob])
+
     def collect(self) -> None:
-        """Remove every layer and blob that no image, container or running operation needs."""
+        """Remove every layer, blob and old partial download that no image, container, operation or lease needs."""
+        now = self._clock()
         with self._lock:
+            self.leases.expire(now)
+            self.content.expire(now)
             self._collect(set(self._layers.layers()), set(self.content.digests()))
+
+    def holders(self) -> dict[str, Names]:
+        """Return who needs each digest and chain ID: images by their names, operations, leases."""
+        found: dict[str, Names] = {}
+        with self._lock:
+            images, pins = self.list(), [needed for needed, count in self._pins.items() if count > 0]
+        named = [(", ".join(one.tags or one.digests) or f"untagged {one.id[7:19]}", one) for one in images]
+        for who, image in sorted(named, key=lambda pair: pair[0]):
+            for needed in dict.fromkeys(filter(None, (image.id, image.manifest, *image.blobs, *image.chain_ids))):
+                found.setdefault(needed, []).append(f"image {who}")
+        for needed in pins:
+            found.setdefault(needed, []).append("an operation in progress")
+        for lease in self.leases.list():
+            for needed in lease.digests:
+                found.setdefault(needed, []).append(f"lease {lease.name}")
+        return found
 
     def sweep(self) -> None:
         """Remove what a crash left: half-written blobs, half-unpacked layers, and what ``collect`` removes.
 
-        Call at start, before anything else runs.
+        Partial downloads and what leases hold are kept for a day. Call at start, before anything else runs.
         """
-        self.content.sweep()
+        self.content.sweep(self._clock())
         self._layers.sweep()
         self.collect()
 
@@ -342,11 +416,12 @@ class Images:
         """Remove what nobody needs of these; return the chain IDs that went. Called with the lock held."""
         if self._unreadable:
             return set()
-        kept = set(self._catalog.layer_sizes()) | self._layers.used()
+        leased = self.leases.held(self._clock())
+        kept = set(self._catalog.layer_sizes()) | self._layers.used() | leased
         gone = {chain_id for chain_id in chain_ids - kept if not self._pins[chain_id]}
         for chain_id in gone:
             self._layers.forget(chain_id)
-        for blob in blobs - self._catalog.blobs():
+        for blob in blobs - self._catalog.blobs() - leased:
             if not self._pins[blob]:
                 self.content.delete(blob)
                 self._configs.pop(blob, None)

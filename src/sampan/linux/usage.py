@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from typing import Final
 
 Device = tuple[int, int]
+
+BLOCK: Final = 512  # bytes of what st_blocks counts, whatever the file system's own blocks: inode(7)
 
 
 def tree_size(root: str | os.PathLike[str]) -> int:
@@ -25,6 +28,25 @@ def tree_size(root: str | os.PathLike[str]) -> int:
                 continue
             seen.add(inode)
         total += status.st_size
+    return total
+
+
+def allocated(root: str | os.PathLike[str], seen: set[Device]) -> int:
+    """Return the bytes of the blocks of ``root`` and all below it, as ``du --block-size=1`` counts.
+
+    Each inode counts once: those in ``seen`` not at all, and it is given the others that have several names.
+    """
+    try:
+        total = os.lstat(root).st_blocks * BLOCK
+    except FileNotFoundError:
+        return 0
+    for status in _walk(root):
+        if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+            inode = (status.st_dev, status.st_ino)
+            if inode in seen:
+                continue
+            seen.add(inode)
+        total += status.st_blocks * BLOCK
     return total
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from sampan.state.containers import MIGRATION as CONTAINERS
 from sampan.state.images import MIGRATION as IMAGES
+from sampan.state.leases import MIGRATION as LEASES
 from sampan.state.networks import MIGRATION as NETWORKS
 
-MIGRATIONS: Final[tuple[str, ...]] = (CONTAINERS, IMAGES, NETWORKS)
+MIGRATIONS: Final[tuple[str, ...]] = (CONTAINERS, IMAGES, NETWORKS, LEASES)

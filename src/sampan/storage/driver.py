@@ -93,6 +93,11 @@ class Driver:
         self._active.top(key)
         return tree_size(self._active.path(key) / RW)
 
+    def stack(self, key: str) -> list[str]:
+        """Return the layers that an active snapshot stands on, top first."""
+        top = self._active.top(key)
+        return [] if top is None else [f"sha256:{name}" for name in self._layers.known_stack(top)]
+
     def keys(self) -> Iterable[str]:
         """Return the keys of all active snapshots."""
         return self._active.keys()

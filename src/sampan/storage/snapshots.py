@@ -139,6 +139,10 @@ class Snapshots(Protocol):
         """Return the bytes in the writable layer, as Docker's SizeRw: each inode once, directories not counted."""
         ...
 
+    def stack(self, key: str) -> list[str]:
+        """Return the chain IDs of the layers that an active snapshot stands on, top first. Raises SnapshotMissing."""
+        ...
+
     def keys(self) -> Iterable[str]:
         """Yield the key of every active snapshot on disk."""
         ...

@@ -98,8 +98,9 @@ class World:
             set_aside=lambda _id: None, delete=lambda _id: None, path=lambda one_: Path("/d") / one_
         )
         images = SimpleNamespace(list=lambda: [SimpleNamespace(id="sha256:1")])
+        snapshots = SimpleNamespace(discard=lambda _id: None)
         self.core = Core(
-            machine(), settings(), self.rows, images, None, directories, self.supervisor, nobody(), "id",  # type: ignore[arg-type]
+            machine(), settings(), self.rows, images, snapshots, directories, self.supervisor, nobody(), "id",  # type: ignore[arg-type]
         )  # fmt: skip
         self.one = one
         self.core.catalog.add(one)

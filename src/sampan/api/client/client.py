@@ -438,6 +438,27 @@ class Client:
         answer: Json = self.call("POST", "/networks/prune", _filters(filters))
         return answer
 
+    # ── the disk ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def disk_usage(self) -> Json:
+        """GET /system/df: ``LayersSize`` in bytes, and the lists Images, Containers, Volumes, BuildCache."""
+        answer: Json = self.call("GET", "/system/df")
+        return answer
+
+    def disk_holdings(self) -> Json:
+        """GET /sampan/v1/system/disk: ``{"Root": …, "Size": …, "Holdings": [{"Kind", "Name", "Size", "HeldBy"}]}``."""
+        response = self._exchange("GET", "/sampan/v1/system/disk", None, None)
+        if response.status >= 400:
+            raise self._error(response, "/sampan/v1/system/disk")
+        answer: Json = self.decode(response)
+        return answer
+
+    def prune(self, what: str, filters: Filters | None = None, *, everything: bool = False) -> Json:
+        """POST /{what}/prune, of "containers", "images", "volumes", "build": what went, and ``SpaceReclaimed``."""
+        query = ([("all", "1")] if everything else []) + _filters(filters)
+        answer: Json = self.call("POST", f"/{what}/prune", query)
+        return answer
+
     def explain_ports(self, ref: str) -> list[Json]:
         """GET /sampan/v1/containers/{ref}/ports: for each port who reaches it, and which rule decides that."""
         target = f"/sampan/v1/containers/{_ref(ref)}/ports"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from sampan import __version__
 from sampan.api import schema
-from sampan.api.server import containers, execs, images, networks, own, registries, system
+from sampan.api.server import containers, disk, execs, images, networks, own, registries, system
 from sampan.api.server.messages import Answer, ClientGone, Headers, Request, Response, json_response, told
 from sampan.api.server.routing import MAX_VERSION, Route, Table, dotted, resolve
 
@@ -36,6 +36,7 @@ class App:
                 *images.routes(engine),
                 *registries.routes(engine.registry),
                 *networks.routes(engine.networks),
+                *disk.routes(engine),
                 *own.routes(stop),
                 *own.explaining(engine.containers.explain_ports),
             )

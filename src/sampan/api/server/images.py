@@ -59,6 +59,8 @@ class _ImagesApi:
 
     async def remove(self, request: Request) -> Answer:
         query = request.query
+        if not request.name.strip():
+            raise RequestError("image name cannot be blank")
         done = await self._images.remove(request.name, force=query.flag("force"), noprune=query.flag("noprune"))
         return json_response(done)
 

@@ -168,6 +168,13 @@ def image_summary_json(images: Sequence[schema.ImageSummary], version: Version) 
     return [value | {"VirtualSize": value["Size"]} for value in schema.to_json(images)]
 
 
+def disk_usage_json(usage: schema.DiskUsage, version: Version) -> Any:
+    """GET /system/df."""
+    if version >= _NO_VIRTUAL_SIZE or usage.images is None:
+        return usage
+    return schema.to_json(usage) | {"Images": image_summary_json(usage.images, version)}
+
+
 def info_json(info: schema.Info, version: Version) -> Any:
     """GET /info."""
     value = schema.to_json(info)
