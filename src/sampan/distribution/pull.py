@@ -2,8 +2,8 @@
 
 Order.  manifest (one request: where it is known already, that is all) → for an index, the platform's own →
         configuration → every layer: fetched, verified, unpacked, several at once → row and names.
-Left.   Where it breaks off, blobs that came in are kept as partial ones, so that the next try has them; where what
-        came is not what was promised, nothing is kept.
+Left.   Where it breaks off, however, blobs that came in are leased for a day, so that the next try has them; where
+        what came is not what was promised, nothing is kept.
 Messages are dockerd's: distribution/pull_v2.go and distribution/xfer/download.go.
 """
 
@@ -18,6 +18,7 @@ from sampan.distribution.errors import BadContent, Cancelled, DistributionError,
 from sampan.distribution.manifest import Descriptor, Index, Manifest, Platform
 from sampan.distribution.registry import put_first
 from sampan.image import archive, model
+from sampan.image import digest as digests
 from sampan.image.errors import ImageNotFound
 from sampan.image.model import CONFIG_LIMIT
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from sampan.distribution.registry import Repository
     from sampan.image.model import Image
     from sampan.image.reference import Reference
-    from sampan.image.store import Images, Pin
+    from sampan.image.store import Held, Images
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +101,15 @@ class Pull:
                 self._images.add_names(known.id, tags)
                 return known, True
             return known, False
-        with self._images.receiving() as pin:
-            fetched: list[str] = []
-            try:
-                return self._receive(found, tags, pinned, pin, fetched), True
-            except (Unreachable, Cancelled, Refused):
-                for digest in fetched:
-                    self._images.content.demote(digest)
-                raise
+        lease = f"pull {self._name.canonical}"
+        try:
+            with self._images.leased(lease) as held:
+                return self._receive(found, tags, pinned, held), True
+        except (Unreachable, Cancelled, Refused):
+            raise
+        except BaseException:
+            self._images.give_up(lease)
+            raise
 
     def _known(self, pinned: str) -> Image | None:
         """Return the image that was pulled by this digest, if it is for the platform and whole."""
@@ -119,9 +121,9 @@ class Pull:
         fits = image.architecture in ("", wanted.architecture) and image.os == wanted.os
         return image if fits and image.manifest and all(map(content.has, image.blobs)) else None
 
-    def _receive(self, found: Found, tags: list[str], pinned: str, pin: Pin, fetched: list[str]) -> Image:
+    def _receive(self, found: Found, tags: list[str], pinned: str, held: Held) -> Image:
         content, manifest = self._of_platform(found)
-        config = self._configuration(manifest.config, pin, fetched)
+        config = self._configuration(manifest.config, held)
         _, diff_ids = model.check_config(config)
         layers = manifest.layers
         if len(diff_ids) != len(layers):
@@ -131,7 +133,7 @@ class Pull:
         by_digest = {layer.digest: layer for layer in layers}
         by_diff_id = dict(zip(diff_ids, layers, strict=True))
         for layer in by_digest.values():
-            pin(layer.digest)
+            held.pin(layer.digest)
             self._listener.say(layer.digest, "Pulling fs layer")
 
         def fetch(_diff_id: str, blob: str) -> None:
@@ -142,17 +144,16 @@ class Pull:
                 self._listener.step("Downloading", blob, done, layer.size)
 
             if self._downloads.fetch(self._sources, layer, progress, self._listener):
-                fetched.append(blob)
+                held.keep(blob)
                 self._listener.say(blob, "Download complete")
 
         def unpacked(diff_id: str, done: int, total: int) -> None:
             self._listener.step("Extracting", by_diff_id[diff_id].digest, done, total)
 
-        pin(found.descriptor.digest)
+        held.pin(digests.of(content))
         stored = self._images.content.put(content)
-        pin(stored)
         candidate = archive.Candidate(config, tuple(layer.digest for layer in layers), (), stored)
-        image = self._images.install(candidate, pin, tags, [pinned], progress=unpacked, fetch=fetch)
+        image = self._images.install(candidate, held.pin, tags, [pinned], progress=unpacked, fetch=fetch)
         for layer in by_digest.values():
             self._listener.say(layer.digest, "Pull complete")
         return image
@@ -179,10 +180,10 @@ class Pull:
                 raise BadContent(f"{self._name.familiar}: an index within an index")
         return content, document
 
-    def _configuration(self, config: Descriptor, pin: Pin, fetched: list[str]) -> bytes:
-        pin(config.digest)
+    def _configuration(self, config: Descriptor, held: Held) -> bytes:
+        held.pin(config.digest)
         if self._downloads.fetch(self._sources, config, lambda _done: None, self._listener):
-            fetched.append(config.digest)
+            held.keep(config.digest)
         return self._images.content.read(config.digest, CONFIG_LIMIT)
 
 

@@ -147,11 +147,6 @@ class Content:
             for hexadecimal in os.listdir(self._blobs / algorithm):
                 yield f"{algorithm}:{hexadecimal}"
 
-    def demote(self, digest: str) -> None:
-        """Make a blob a partial one again: nobody needs it now, but a pull that is tried again will. Idempotent."""
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(self.path(digest), self.partial_path(digest))
-
     def partial_path(self, digest: str) -> Path:
         """Return where the blob is while it comes in; see `sampan.image.partial`."""
         return self.ingest_root / f"{digest.replace(':', '-')}.partial"

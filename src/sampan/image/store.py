@@ -374,6 +374,12 @@ class Images:
             with self._lock:
                 self._collect(set(), before)
 
+    def give_up(self, name: str) -> None:
+        """Release the lease of an operation that is not to be taken up again; what no row names then is removed."""
+        held = self.leases.release(name)
+        with self._lock:
+            self._collect(set(), held)
+
     def _keep(self, name: str, blob: str) -> None:
         """Write down that a blob is kept; it is on the disk before, so that a later start can believe in it."""
         self.content.sync_blob(blob)

@@ -5,11 +5,13 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from sampan.linux import overlayfs
 from sampan.storage.snapshots import Mounted, PendingLayer, Snapshots
 
 FURNISHED = frozenset((".dockerenv", "dev", "etc", "proc", "sys"))
+T = TypeVar("T")
 Build = Callable[[PendingLayer], None]
 
 
@@ -96,6 +98,11 @@ def active(driver: Snapshots, key: str, chain: Sequence[str]) -> contextlib.Abst
     return opened(driver.mount(key))
 
 
+def unfurnished(found: dict[str, T]) -> dict[str, T]:
+    """What is in a root, by name, without what every container has."""
+    return {name: one for name, one in found.items() if name.partition("/")[0] not in FURNISHED}
+
+
 def listing(root: Path) -> dict[str, str | None]:
     """Every name below ``root``: a file's text, None for a directory; what every container has left out."""
     found: dict[str, str | None] = {}
@@ -105,4 +112,4 @@ def listing(root: Path) -> dict[str, str | None]:
         found |= {os.path.normpath(f"{base}/{leaf}"): Path(directory, leaf).read_text() for leaf in leaves}
         if base == ".":
             names[:] = [name for name in names if name not in FURNISHED]
-    return {name: text for name, text in found.items() if name not in FURNISHED}
+    return unfurnished(found)
