@@ -37,6 +37,7 @@ def ask(one: Disk, version: tuple[int, int], query: str = "") -> Any:
 def test_virtual_sizes_until_1_43(version: tuple[int, int], virtual: bool) -> None:
     found = ask(Disk(), version)
     assert found["Images"][0].get("VirtualSize") == (7 if virtual else None)
+    assert (found["Images"][0]["RepoTags"], found["Images"][0]["RepoDigests"]) == (None, None)
     assert (found["LayersSize"], found["Containers"], found["Volumes"], found["BuildCache"]) == (7, None, [], None)
 
 
