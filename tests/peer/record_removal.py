@@ -11,14 +11,14 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from peer.removal_cases import play  # noqa: E402 - found only through the line above
+from peer.removal_cases import answered, play  # noqa: E402 - found only through the line above
 from support.engine import Engine  # noqa: E402
 
 
 def main() -> None:
     """Play the scenes on the peer and write what it said."""
     engine = Engine(os.environ["SAMPAN_PEER"], is_peer=True)
-    text = json.dumps(dict(play(engine)), indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps({"answers": answered(engine.host), **dict(play(engine))}, indent=1, ensure_ascii=False) + "\n"
     (HERE / "removal.json").write_text(text)
 
 

@@ -7,11 +7,14 @@ bytes, so they are the same everywhere) and containers' IDs as ``<id>``.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Protocol
+from urllib.parse import quote
 
 from peer.image_cases import directory, entry, tar
+from support.http import ask
 from support.images import save_archive
 
 LABEL = "sampan.record"
@@ -37,6 +40,11 @@ class Client(Protocol):
     def docker(self, *args: str, stdin: bytes | None = None) -> Answer:
         """Run it."""
         ...
+
+
+def _in_order(text: str) -> str:
+    """Two values of a filter are shown in the order of a Go map: in any."""
+    return text.replace("[true false]", "[false true]")
 
 
 class Stage:
@@ -73,6 +81,7 @@ class Stage:
         """Run what the scene is about."""
         answer = self._client.docker(*args)
         text = re.sub(r"container [0-9a-f]{12}", "container <id>", answer.out + answer.err)
+        text = _in_order(text)
         if args[0] == "images":  # the client shows the names of an image in any order
             text = "\n".join(sorted(text.splitlines()))
         self.said.append(f"{' '.join(args)} -> {answer.code}\n{text}")
@@ -207,6 +216,36 @@ _ALL = (
     _used_under_two_names, _ids, _after_a_removed_container, _nameless, _prune_of_used, _faults, _filters,
 )  # fmt: skip
 SCENES = {scene.__name__.strip("_"): scene for scene in _ALL}
+
+
+_NONE = [f"{LABEL}=none"]  # nothing has it: these remove nothing, wherever they are asked
+REQUESTS = [
+    *(("POST", f"/{what}/prune", {"label": _NONE, **more})
+      for what in ("containers", "images", "volumes", "build")
+      for more in ({}, {"foo": ["x"]})),
+    *(("POST", f"/{what}/prune", {"label": _NONE, **more})
+      for what in ("containers", "images")
+      for more in ({"until": ["maybe"]}, {"until": ["1h", "2h"]}, {"until": ["2h"]}, {"label!": ["x"]},
+                   {"dangling": ["maybe"]}, {"dangling": ["0"]}, {"dangling": ["true", "false"]})),
+    *(("GET", "/images/json", filters)
+      for filters in ({"reference": ["[a-"]}, {"until": ["x"]}, {"dangling": ["true", "false"]}, {"label!": ["x"]},
+                      {"since": ["sampan-record/nosuch"]}, {"before": ["A"]})),
+    ("POST", "/build/prune?keep-storage=x", None),
+    ("GET", "/system/df?type=foo", None),
+    ("GET", "/system/df?type=volume&type=foo", None),
+    ("DELETE", "/images/%20", None),
+    ("GET", "/images/%20/json", None),
+]  # fmt: skip
+
+
+def answered(host: str) -> list[list[object]]:
+    """Every request of the list with status and answer."""
+    found: list[list[object]] = []
+    for method, path, filters in REQUESTS:
+        target = path if filters is None else f"{path}?filters={quote(json.dumps(filters))}"
+        status, answer = ask(host, method, target)
+        found.append([method, path, filters, status, json.loads(_in_order(json.dumps(answer)))])
+    return found
 
 
 def play(client: Client) -> Iterator[tuple[str, list[str]]]:

@@ -79,8 +79,12 @@ class Layers(Protocol):
         """Return those that containers stand on."""
         ...
 
-    def forget(self, chain_id: str) -> None:
-        """Remove one."""
+    def set_aside(self, chain_id: str) -> None:
+        """Take one out of sight, unless a container stands on it."""
+        ...
+
+    def purge(self) -> None:
+        """Delete those."""
         ...
 
     def sweep(self) -> None:

@@ -55,6 +55,9 @@ def _plan_by_name(image: Image, asked: str, uses: Sequence[Use], *, force: bool)
         )
     name = reference.parse(asked).tagged()
     removed = [f"{name.familiar_name}@{name.digest}" if name.digest else name.familiar]
+    if name.digest and removed[0] not in image.digests:
+        # It was loaded, not pulled, and found by the digest of its manifest: what it has there are tags.
+        removed = [tag for tag in image.tags if _repository(tag) == name.familiar_name]
     if name.digest is None and not any(
         _repository(tag) == name.familiar_name for tag in image.tags if tag not in removed
     ):

@@ -356,6 +356,7 @@ class Images:
             self._rows.delete(image.id)
             self._reread()
             gone = self._collect(set(image.chain_ids), {image.id, *image.blobs} | {image.manifest or image.id})
+        self._layers.purge()
         records.append({"Deleted": image.id})
         return records + [{"Deleted": chain_id} for chain_id in reversed(image.chain_ids) if chain_id in gone]
 
@@ -392,6 +393,7 @@ class Images:
             self.leases.expire(now)
             self.content.expire(now)
             self._collect(set(self._layers.layers()), set(self.content.digests()))
+        self._layers.purge()
 
     def holders(self) -> dict[str, Names]:
         """Return who needs each digest and chain ID: images by their names, operations, leases."""
@@ -419,14 +421,17 @@ class Images:
         self.collect()
 
     def _collect(self, chain_ids: set[str], blobs: set[str]) -> set[str]:
-        """Remove what nobody needs of these; return the chain IDs that went. Called with the lock held."""
+        """Remove what nobody needs of these; return the chain IDs that went.
+
+        Called with the lock held, so layers are only set aside: the caller purges when others needn't wait for it.
+        """
         if self._unreadable:
             return set()
         leased = self.leases.held(self._clock())
         kept = set(self._catalog.layer_sizes()) | self._layers.used() | leased
         gone = {chain_id for chain_id in chain_ids - kept if not self._pins[chain_id]}
         for chain_id in gone:
-            self._layers.forget(chain_id)
+            self._layers.set_aside(chain_id)
         for blob in blobs - self._catalog.blobs() - leased:
             if not self._pins[blob]:
                 self.content.delete(blob)
@@ -453,6 +458,7 @@ class Images:
                     if not self._pins[released]:
                         del self._pins[released]
                 self._collect({chain_id for chain_id in mine if self._layers.has(chain_id)}, mine)
+            self._layers.purge()
 
     def _reread(self) -> None:
         """Make a new catalog of the rows; of a damaged one nobody knows what belongs to it: then nothing is removed."""

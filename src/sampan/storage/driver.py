@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -12,6 +13,13 @@ from sampan.storage.snapshots import SnapshotMissing
 from sampan.storage.tree import ActiveTree, LayerTree, Pending, hex_of, remove_tree
 
 RW: Final = "rw"  # the writable layer of an active snapshot
+
+
+class _Aside(threading.local):
+    """Layers that a thread took out of sight and is to delete: nobody else waits for that."""
+
+    def __init__(self) -> None:
+        self.paths: list[Path] = []
 
 
 class Driver:
@@ -28,6 +36,7 @@ class Driver:
         self._layers = LayerTree(self.root, flavour, readable)
         self._active = ActiveTree(root / "containers")
         self._directories = directories
+        self._aside = _Aside()
 
     def layer(self, chain_id: str) -> Path:
         """Return the root directory of a committed layer."""
@@ -61,13 +70,23 @@ class Driver:
 
     def forget(self, chain_id: str) -> None:
         """Remove a layer, unless an active snapshot came to stand on it meanwhile."""
+        self.set_aside(chain_id)
+        self.purge()
+
+    def set_aside(self, chain_id: str) -> None:
+        """Take a layer out of sight, with the same proviso."""
         name = hex_of(chain_id)
         with self._active.lock:
             if name in self._used():
                 return
             aside = self._layers.set_aside(name)
         if aside is not None:
-            remove_tree(aside)
+            self._aside.paths.append(aside)
+
+    def purge(self) -> None:
+        """Delete what this thread set aside."""
+        while self._aside.paths:
+            remove_tree(self._aside.paths.pop())
 
     def prepare(self, key: str, parents: Sequence[str]) -> None:
         """Make an active snapshot."""

@@ -117,6 +117,14 @@ class Snapshots(Protocol):
         """Remove a committed layer; idempotent. The caller knows that nothing stands on it."""
         ...
 
+    def set_aside(self, chain_id: str) -> None:
+        """The quick half of ``forget``: take a layer out of sight by one rename, to be deleted by ``purge``."""
+        ...
+
+    def purge(self) -> None:
+        """The slow half: delete what this thread set aside. O(files)."""
+        ...
+
     def prepare(self, key: str, parents: Sequence[str]) -> None:
         """Make the active snapshot ``key`` on the stack ``parents`` (chain IDs, bottom first); idempotent.
 

@@ -24,6 +24,7 @@ from sampan.image.store import Images
 from sampan.state.images import SqlImageRows
 from sampan.state.leases import SqlLeaseRows
 from sampan.storage.snapshots import SnapshotMissing
+from sampan.storage.tree import remove_tree
 
 HOUR_NS = 3600 * 1_000_000_000
 BASE, TOP, OTHER = layer(("a", b"a" * 5000)), layer(("b", b"b" * 5000)), layer(("c", b"c" * 5000))
@@ -389,6 +390,34 @@ def test_all_at_once(machine: Machine) -> None:
     for image in machine.images.list():
         machine.images.remove(image.id, force=True, in_use=nobody)
     assert machine.stored() == {"content/blobs/sha256": [], "content/ingest": [], "layers": []}
+
+
+def test_nobody_waits_for_a_large_image_to_be_deleted(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(machine, [BASE, TOP], "old:1")
+    kept = load(machine, [OTHER], "kept:1")
+    deleting, go_on = threading.Event(), threading.Event()
+
+    def slow(path: Path) -> None:
+        deleting.set()
+        assert go_on.wait(5)
+        remove_tree(path)
+
+    monkeypatch.setattr("sampan.storage.driver.remove_tree", slow)
+    remover = threading.Thread(target=lambda: machine.images.remove("old:1", in_use=nobody))
+    remover.start()
+    assert deleting.wait(5)
+    claimed = threading.Event()
+
+    def claim() -> None:
+        with machine.images.present(kept):
+            claimed.set()
+
+    threading.Thread(target=claim).start()
+    assert claimed.wait(2)
+    assert load(machine, [OTHER], "again:1") == kept
+    go_on.set()
+    remover.join()
+    check_exactly_what_rows_need(machine)
 
 
 def test_an_image_that_is_claimed_is_seen_as_used(machine: Machine) -> None:

@@ -38,6 +38,8 @@ PLANS = [
     (["app:1", PIN, OTHER_PIN], "app:1", [], False, ["app:1", PIN], False),
     (["app:1", PIN], PIN, [], False, [PIN], False),
     ([PIN], PIN, [], False, [PIN], True),
+    (["app:1", "app:2"], PIN, [], False, ["app:1", "app:2"], True),
+    (["app:1", "x/app:1"], PIN, [], False, ["app:1"], False),
     ([PIN], SHORT, [], False, [PIN], True),
 ]
 

@@ -169,10 +169,13 @@ def image_summary_json(images: Sequence[schema.ImageSummary], version: Version) 
 
 
 def disk_usage_json(usage: schema.DiskUsage, version: Version) -> Any:
-    """GET /system/df."""
-    if version >= _NO_VIRTUAL_SIZE or usage.images is None:
+    """GET /system/df, whose images have null for no names, unlike GET /images/json."""
+    if usage.images is None:
         return usage
-    return schema.to_json(usage) | {"Images": image_summary_json(usage.images, version)}
+    images = schema.to_json(image_summary_json(usage.images, version))
+    for image in images:
+        image |= {key: image[key] or None for key in ("RepoTags", "RepoDigests")}
+    return schema.to_json(usage) | {"Images": images}
 
 
 def info_json(info: schema.Info, version: Version) -> Any:
