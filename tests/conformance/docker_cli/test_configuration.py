@@ -33,6 +33,9 @@ SETTINGS: dict[str, Any] = {
     "default-ulimits": {"nofile": {"Name": "nofile", "Soft": 1000, "Hard": 2000}},
     "default-shm-size": "8M",
     "default-ipc-mode": "shareable",
+    "default-cgroupns-mode": "private",
+    "no-new-privileges": True,
+    "icc": False,
     "log-opts": {"max-size": "7m"},
     "live-restore": True,
 }
@@ -127,6 +130,24 @@ def test_limits_of_containers_are_the_files(configured: Engine) -> None:
     shown = "{{.HostConfig.IpcMode}} {{.HostConfig.ShmSize}} {{.HostConfig.LogConfig.Config}}"
     assert configured.look(name, shown) == "shareable 8388608 map[max-size:7m]"
     configured.ok("rm", name)
+
+
+def test_containers_gain_no_privileges_and_have_a_control_group_namespace(configured: Engine) -> None:
+    assert "NoNewPrivs:\t1" in inside(configured, "cat", "/proc/self/status")
+    own = inside(configured, "cat", "/proc/self/status", flags=("--security-opt", "no-new-privileges=false"))
+    assert "NoNewPrivs:\t0" in own
+    assert inside(configured, "readlink", "/proc/self/ns/cgroup") != os.readlink("/proc/self/ns/cgroup")
+
+
+def test_containers_of_the_default_bridge_are_apart(configured: Engine) -> None:
+    name = configured.name()
+    configured.ok("run", "-d", "--name", name, BUSYBOX, "sleep", "1000")
+    try:
+        address = configured.look(name, "{{.NetworkSettings.IPAddress}}")
+        script = f"ping -c1 -W1 10.211.0.5 >/dev/null && echo gateway; ping -c1 -W1 {address} >/dev/null || echo alone"
+        assert inside(configured, "sh", "-c", script).split() == ["gateway", "alone"]
+    finally:
+        configured.ok("rm", "-f", name)
 
 
 def test_the_default_bridge_moves_with_the_file_once_nobody_is_on_it() -> None:

@@ -124,6 +124,7 @@ BAD_FILES = [
     ({"ip": "x"}, "ip: invalid IP address: x"),
     ({"ip": "::1"}, "ip: ::1 is no IPv4 address"),
     ({"default-ipc-mode": "x"}, 'default IPC mode setting (x) is invalid; use "shareable" or "private"'),
+    ({"default-cgroupns-mode": "x"}, 'default cgroup namespace mode (x) is invalid; use "host" or "private"'),
     ({"log-level": "loud"}, "invalid logging level: loud"),
     ({"live-restore": 1}, "json: cannot unmarshal number into Go struct field Config.live-restore of type bool"),
     (
@@ -181,6 +182,10 @@ def test_everything_that_the_file_can_say(tmp_path: Path) -> None:
             "default-shm-size": "128M",
             "default-ipc-mode": "shareable",
             "shutdown-timeout": -1,
+            "default-cgroupns-mode": "private",
+            "no-new-privileges": True,
+            "icc": False,
+            "ip-masq": False,
             "storage-driver": "overlay2",
             "group": None,
             "registry-mirrors": ["https://m.example", "http://127.0.0.1:5001/x/"],
@@ -197,6 +202,12 @@ def test_everything_that_the_file_can_say(tmp_path: Path) -> None:
     assert found.address_pools == ({"base": "10.99.0.0/16", "size": 24},)
     assert found.ulimits == ({"Name": "nofile", "Soft": 1, "Hard": 2}, {"Name": "core", "Soft": 0, "Hard": -1})
     assert (found.shm_size, found.ipc_mode, found.shutdown_timeout) == (128 << 20, "shareable", -1)
+    assert (found.icc, found.masquerade, found.cgroupns_mode, found.no_new_privileges) == (
+        False,
+        False,
+        "private",
+        True,
+    )
     assert (found.storage_driver, found.group, found.warnings) == ("overlay", "sampan", ())
     known = found.registries
     assert known.mirrors_of("docker.io") == (
