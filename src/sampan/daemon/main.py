@@ -115,6 +115,8 @@ async def _serve(reloader: Reloader, open_files: tuple[int, int]) -> int:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.reload, parts.core)
         log.info("sampand %s listens on %s", sampan.__version__, ", ".join(chosen.hosts))
         await stop.wait()
+    except NetworkError as error:
+        return fail(f"the default network can't be had: {error}")
     finally:
         await zygote
         await _end(server, parts, reloader.current.shutdown_timeout)

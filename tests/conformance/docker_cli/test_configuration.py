@@ -16,6 +16,7 @@ import pytest
 from support.daemon import Sampand
 from support.engine import Engine, docker_or_skip
 from support.images import BUSYBOX
+from support.netlab import Space
 from support.privileges import root_or_skip
 from support.processes import wait_for
 
@@ -242,3 +243,25 @@ def test_a_wrong_value_stops_sampand_with_one_line(document: dict[str, Any], tex
     done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1 and text in done.stderr and "Traceback" not in done.stderr
     assert not list((tmp_path / "run").glob("*.sock"))
+
+
+def test_pools_that_the_host_routes_stop_sampand_with_one_line(tmp_path: Path) -> None:
+    root_or_skip()
+    file = tmp_path / "daemon.json"
+    file.write_text(json.dumps({"default-address-pools": [{"base": "10.98.0.0/16", "size": 24}]}))
+    space = Space("sampand")
+    try:
+        space.run("ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1")
+        space.run("ip", "link", "set", "v0", "up")
+        space.run("ip", "addr", "add", "10.98.0.1/16", "dev", "v0")
+        places = ["--data-root", str(tmp_path / "data"), "--exec-root", str(tmp_path / "run")]
+        argv = [sys.executable, "-m", "sampan.daemon.main", "--config-file", str(file), *places]
+        with space.inside():
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    finally:
+        space.close()
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert (
+        "the default network can't be had: could not find an available, non-overlapping IPv4 address pool"
+        in done.stderr
+    )

@@ -117,6 +117,7 @@ BAD_FILES = [
     ({"max-concurrent-uploads": -1}, "invalid max concurrent uploads: -1"),
     ({"max-download-attempts": -1}, "invalid max download attempts: -1"),
     ({"default-ulimits": {"nofile": "1:2"}}, "Go struct field Config.default-ulimits of type units.Ulimit"),
+    ({"default-ulimits": {"nofile": {"Soft": 1 << 63}}}, "Go struct field Config.default-ulimits.Soft of type int64"),
     ({"default-ulimits": ["nofile=1"]}, "Go struct field Config.default-ulimits of type map[string]*units.Ulimit"),
     ({"default-address-pools": "x"}, "Config.default-address-pools of type []*ipamutils.NetworkToSplit"),
     ({"default-shm-size": 64}, 'default-shm-size: invalid size: "64"'),
@@ -263,6 +264,21 @@ def test_dockers_file_counts_where_there_is_none_of_ours(tmp_path: Path) -> None
     assert not options.decide({}, places).debug
     named = options.decide({"config-file": str(dockers)}, places)
     assert (named.data_root, named.hosts, named.bip) == (Path("/x"), ("fd://",), "10.0.0.1/8")
+
+
+def test_drivers_that_are_dockers_alone_are_left_to_it(tmp_path: Path) -> None:
+    dockers = tmp_path / "dockers.json"
+    places = Places(Path("/d"), Path("/e"), tmp_path / "own.json", dockers)
+    dockers.write_text(
+        json.dumps({"log-driver": "journald", "log-opts": {"tag": "x"}, "storage-driver": "btrfs", "debug": True})
+    )
+    found = options.decide({}, places)
+    assert (found.log_driver, found.log_opts, found.storage_driver, found.debug) == ("json-file", {}, "", True)
+    assert found.warnings == (
+        f"{dockers}: log-driver journald is not there in Sampan",
+        f"{dockers}: storage-driver btrfs is not there in Sampan",
+    )
+    assert options.decide({"config-file": str(dockers)}, places).log_driver == "journald"  # to be refused later
 
 
 def test_a_wrong_file_of_dockers_is_named(tmp_path: Path) -> None:
