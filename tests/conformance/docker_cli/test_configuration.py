@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from sampan.daemon.main import GRACE_S
 from support.daemon import Sampand
 from support.engine import Engine, docker_or_skip
 from support.images import BUSYBOX
@@ -181,6 +183,22 @@ def test_a_bridge_that_another_network_is_in_the_way_of_is_told_and_containers_r
         sampand.restart()
         assert "the default bridge can't be had as configured: Pool overlaps" in sampand.tail()
         assert "172.17.0.2/16" in inside(sampand.engine, "ip", "addr", "show", "eth0")
+
+
+def test_sampand_waits_for_answers_under_way_as_long_as_the_file_says() -> None:
+    with started({"shutdown-timeout": 0}) as sampand:
+        engine = sampand.engine
+        name = engine.start(BUSYBOX, "sleep", "1000")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(10)
+            client.connect(str(sampand.socket))
+            client.sendall(f"POST /v1.45/containers/{name}/wait HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert client.recv(4096).startswith(b"HTTP/1.1 200")  # the head comes at once, the rest with the exit
+            began = time.monotonic()
+            sampand.stop()
+            assert time.monotonic() - began < GRACE_S
+        sampand.start()
+        assert engine.look(name, "{{.State.Running}}") == "true"
 
 
 def hangup(sampand: Sampand, line: str) -> None:

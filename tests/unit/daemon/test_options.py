@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sampan.daemon import flags, locks, options, values, withouteffect
+from sampan.daemon import flags, locks, main, options, values, withouteffect
 from sampan.daemon.flags import UsageError
 from sampan.daemon.options import Places
 
@@ -340,3 +340,8 @@ def test_an_exec_root_belongs_to_one_data_root(tmp_path: Path) -> None:
     locks.claim(tmp_path, Path("/b"))
     with pytest.raises(locks.Occupied, match="containers of the data root /b run there"):
         locks.claim(tmp_path, Path("/a"))
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [(None, 5.0), (0, 0.1), (3, 3.0), (-1, main.FOREVER_S)])
+def test_how_long_answers_get_at_the_end(timeout: int | None, seconds: float) -> None:
+    assert main.grace(timeout) == seconds
