@@ -5,8 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from sampan.daemon import flags, withouteffect
+
 ROOT = Path(__file__).parents[2]
-PAPERS = ["README.md", "CONTRIBUTING.md", "docs/threats.md", "docs/architecture.md", "docs/dependencies.md"]
+PAPERS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/threats.md",
+    "docs/architecture.md",
+    "docs/dependencies.md",
+    "docs/configuration.md",
+]
 
 
 def candidates(name: str) -> list[Path]:
@@ -27,6 +36,12 @@ def test_links_in_papers_lead_somewhere(paper: str) -> None:
     text = (ROOT / paper).read_text()
     links = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
     assert not [link for link in links if not ((ROOT / paper).parent / link).exists()]
+
+
+def test_every_key_of_daemon_json_is_told() -> None:
+    text = (ROOT / "docs/configuration.md").read_text()
+    keys = {flag.key for flag in flags.FLAGS if flag.key} | set(withouteffect.KINDS)
+    assert not sorted(key for key in keys if f"`{key}`" not in text)
 
 
 def test_every_dependency_has_a_line() -> None:

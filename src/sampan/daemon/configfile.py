@@ -1,7 +1,8 @@
 """daemon.json: which file it is, and what it says.
 
 Order.  What --config-file names; else Sampan's own; else Docker's, which tutorials edit, without what would have the
-        two engines meet (``NOT_SHARED``). No file is no error, unless it was named.
+        two engines meet (``NOT_SHARED``), and without drivers that are Docker's alone. No file is no error, unless it
+        was named.
 Rules.  A key that nobody knows, or of another type, stops sampand with its name. A key of dockerd's that has no effect
         here is warned of. ``null`` is "not said".
 """
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
     from sampan.daemon.values import Value
 
+_DRIVERS: Final = {  # what a driver of Docker's file may be, to be ours too
+    "log-driver": frozenset({"json-file", "none"}),
+    "storage-driver": frozenset({"overlay2", "overlay", "vfs", "copy"}),
+}
 NOT_SHARED: Final = frozenset({"data-root", "exec-root", "hosts", "pidfile", "bip"})
 
 
@@ -57,7 +62,17 @@ def read(path: Path, *, must_exist: bool, dockers: bool = False) -> ConfigFile:
     document = _parse(path, text)
     if dockers:
         document = {key: value for key, value in document.items() if key not in NOT_SHARED}
-    return _checked(path, document)
+    found = _checked(path, document)
+    return _without_drivers(found) if dockers else found
+
+
+def _without_drivers(file: ConfigFile) -> ConfigFile:
+    """Leave out the drivers of Docker's file that there are not here, and options of logs with theirs."""
+    gone = {name for name, ours in _DRIVERS.items() if name in file.values and file.values[name] not in ours}
+    warnings = tuple(f"{file.path}: {name} {file.values[name]} is not there in Sampan" for name in sorted(gone))
+    gone |= {"log-opt"} if "log-driver" in gone else set()
+    kept = {name: value for name, value in file.values.items() if name not in gone}
+    return ConfigFile(file.path, kept, file.warnings + warnings)
 
 
 def _parse(path: Path, text: bytes) -> dict[str, Any]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("sampan.daemon")
 
 FOREVER_S: Final = 365 * 86400.0  # a --shutdown-timeout below 0
+LEAST_GRACE_S: Final = 0.1
 GRACE_S: Final = 5.0  # seconds for answers under way when sampand ends
 
 
@@ -115,6 +116,8 @@ async def _serve(reloader: Reloader, open_files: tuple[int, int]) -> int:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloader.reload, parts.core)
         log.info("sampand %s listens on %s", sampan.__version__, ", ".join(chosen.hosts))
         await stop.wait()
+    except NetworkError as error:
+        return fail(f"the default network can't be had: {error}")
     finally:
         await zygote
         await _end(server, parts, reloader.current.shutdown_timeout)
@@ -151,9 +154,16 @@ async def _recover(parts: Parts) -> None:
     await asyncio.to_thread(parts.core.images.sweep)
 
 
+def grace(timeout: int | None) -> float:
+    """Return the seconds that a --shutdown-timeout means; even with 0 connections are ended in order."""
+    if timeout is None:
+        return GRACE_S
+    return max(float(timeout), LEAST_GRACE_S) if timeout >= 0 else FOREVER_S
+
+
 async def _end(server: Server, parts: Parts, timeout: int | None) -> None:
     log.info("sampand ends; containers go on")
-    await server.close(GRACE_S if timeout is None else timeout if timeout >= 0 else FOREVER_S)
+    await server.close(grace(timeout))
     await parts.close()
 
 

@@ -54,9 +54,13 @@ class Options:
     address_pools: tuple[dict[str, Any], ...] = ()  # as in daemon.json; () for the defaults
     mtu: int = 0  # bytes, of the default bridge; 0: the uplink's
     binding_ip: str = ""  # where -p binds on the default bridge when it isn't told; "": everywhere
+    icc: bool = True  # on the default bridge
+    masquerade: bool = True  # likewise
     ulimits: tuple[dict[str, Any], ...] = ()  # of containers: Name, Soft, Hard
     shm_size: int = 0  # bytes; 0: Docker's 64 MiB
     ipc_mode: str = "private"
+    cgroupns_mode: str = ""  # "": as the machine's control groups are
+    no_new_privileges: bool = False
     shutdown_timeout: int | None = None  # seconds; negative: as long as it takes; None: the default
     registries: Registries = field(default_factory=Registries)
     config_file: Path | None = None  # that was read
@@ -133,9 +137,13 @@ def _decide(values: Mapping[str, Value], places: Places, file: ConfigFile) -> Op
         address_pools=_texts(values, "default-address-pool"),
         mtu=_mtu(values.get("mtu", 0)),
         binding_ip=_binding_ip(str(values.get("ip", ""))),
+        icc=values.get("icc") is not False,
+        masquerade=values.get("ip-masq") is not False,
         ulimits=tuple(_map(values, "default-ulimit").values()),
         shm_size=_number(values, "default-shm-size"),
         ipc_mode=_ipc_mode(str(values.get("default-ipc-mode") or "private")),
+        cgroupns_mode=_cgroupns_mode(str(values.get("default-cgroupns-mode", ""))),
+        no_new_privileges=values.get("no-new-privileges") is True,
         shutdown_timeout=timeout if isinstance(timeout, int) else None,
         registries=registries.decide(values, places.certs),
         config_file=file.path,
@@ -220,6 +228,12 @@ def _binding_ip(text: str) -> str:
 def _ipc_mode(text: str) -> str:
     if text not in _IPC_MODES:
         raise UsageError(f'default IPC mode setting ({text}) is invalid; use "shareable" or "private"')
+    return text
+
+
+def _cgroupns_mode(text: str) -> str:
+    if text not in ("", "host", "private"):
+        raise UsageError(f'default cgroup namespace mode ({text}) is invalid; use "host" or "private"')
     return text
 
 

@@ -91,6 +91,8 @@ def _fields(key: str, kind: str, value: Any, wanted: dict[str, type]) -> dict[st
         field = value.get(name, type_())
         if not isinstance(field, type_) or isinstance(field, bool):
             raise WrongType(f"{key}.{name}", {str: "string", int: "int64"}[type_], field)
+        if isinstance(field, int) and not -(1 << 63) <= field < 1 << 63:
+            raise WrongType(f"{key}.{name}", "int64", field)
         found[name] = field
     return found
 

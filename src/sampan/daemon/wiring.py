@@ -62,6 +62,8 @@ def build(options: Options, open_files: tuple[int, int]) -> Parts:
         bip=options.bip,
         mtu=options.mtu,
         binding_ip=options.binding_ip,
+        icc=options.icc,
+        masquerade=options.masquerade,
     )
     data_root = options.data_root
     dataroot.check(data_root)
@@ -102,5 +104,7 @@ def _settings(options: Options) -> Settings:
         ulimits=tuple(schema.Ulimit(one["Name"], one["Soft"], one["Hard"]) for one in options.ulimits),
         shm_size=options.shm_size or SHM_SIZE,
         ipc_mode=options.ipc_mode,
+        cgroupns_mode=options.cgroupns_mode,
+        no_new_privileges=options.no_new_privileges,
         address_pools=tuple(schema.AddressPool(one["base"], one["size"]) for one in options.address_pools),
     )

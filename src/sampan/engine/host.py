@@ -55,6 +55,8 @@ class Settings:
     ulimits: tuple[schema.Ulimit, ...] = ()  # likewise
     shm_size: int = SHM_SIZE  # bytes, likewise
     ipc_mode: str = "private"
+    cgroupns_mode: str = ""  # "": as the machine's control groups are
+    no_new_privileges: bool = False
     address_pools: tuple[schema.AddressPool, ...] = ()  # that were configured
     build_time: str = ""
     commit: str = ""

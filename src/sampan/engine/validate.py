@@ -109,6 +109,11 @@ def _settle_defaults(host: schema.HostConfig, settings: Settings) -> None:
     """Fill in what daemon.json says of containers that say nothing."""
     host.ipc_mode = host.ipc_mode or settings.ipc_mode
     host.shm_size = host.shm_size or settings.shm_size
+    if settings.cgroupns_mode and not host.privileged:
+        host.cgroupns_mode = host.cgroupns_mode or settings.cgroupns_mode
+    named = any(one.startswith("no-new-privileges") for one in host.security_opt or [])
+    if settings.no_new_privileges and not named:
+        host.security_opt = [*(host.security_opt or []), "no-new-privileges"]
     given = {limit.name for limit in host.ulimits or []}
     more = [limit for limit in settings.ulimits if limit.name not in given]
     if more:

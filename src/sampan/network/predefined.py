@@ -9,7 +9,14 @@ from ipaddress import IPv4Interface, ip_network
 from typing import Final
 
 from sampan.network.errors import NetworkError, NetworkInUse
-from sampan.network.model import DEFAULT_NETWORK, OPTION_HOST_BINDING, OPTION_MTU, Network
+from sampan.network.model import (
+    DEFAULT_NETWORK,
+    OPTION_HOST_BINDING,
+    OPTION_ICC,
+    OPTION_MASQUERADE,
+    OPTION_MTU,
+    Network,
+)
 from sampan.network.pools import DEFAULT_RANGES, Range
 
 log = logging.getLogger(__name__)
@@ -22,13 +29,16 @@ class Configured:
     """What was configured about networks: where default subnets come from, and the default bridge.
 
     ``bip``: the bridge's address with its prefix; ``mtu`` in bytes; ``binding_ip``: where ports are published unless
-    told. "" and 0: as without a configuration.
+    told; ``icc``: containers on it reach one another; ``masquerade``: they go out with the host's address. "" and 0: as
+    without a configuration.
     """
 
     ranges: Sequence[Range] = DEFAULT_RANGES
     bip: str = ""
     mtu: int = 0
     binding_ip: str = ""
+    icc: bool = True
+    masquerade: bool = True
 
     def shape(self, network: Network) -> Network:
         """Return a new predefined network with what was configured, but for its pools."""
@@ -36,6 +46,8 @@ class Configured:
             return network
         options = {OPTION_MTU: str(self.mtu)} if self.mtu else {}
         options |= {OPTION_HOST_BINDING: self.binding_ip} if self.binding_ip else {}
+        options |= {} if self.icc else {OPTION_ICC: "false"}
+        options |= {} if self.masquerade else {OPTION_MASQUERADE: "false"}
         return replace(network, options=options, config_given=self._config())
 
     def _config(self) -> tuple[dict[str, str], ...]:

@@ -16,6 +16,7 @@ import pytest
 
 from support.fakedaemon import PASSWORD, TOKEN, FakeDaemon
 from support.images import need
+from support.processes import descendants, wait_for
 from support.terminal import Terminal
 
 HELPER = """#!/bin/sh
@@ -210,6 +211,7 @@ def test_the_terminal_is_left_as_it_was_when_asking_is_broken_off(both: Both) ->
     script = f"{' '.join(both.sampan.program)} login -u me shop; stty -a | grep -o ' echo ' && echo loud"
     with Terminal(["sh", "-c", f"trap : INT; {script}"], both.sampan.environ, 24, 80) as terminal:
         terminal.expect(b"Password: ")
+        wait_for(lambda: all(p.state == "S" for p in descendants(terminal.pid)), "it waits for the password")
         terminal.send(b"\x03")
         terminal.expect(b"loud")
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from sampan.daemon.main import GRACE_S
 from support.daemon import Sampand
 from support.engine import Engine, docker_or_skip
 from support.images import BUSYBOX
+from support.netlab import Space
 from support.privileges import root_or_skip
 from support.processes import wait_for
 
@@ -33,6 +36,9 @@ SETTINGS: dict[str, Any] = {
     "default-ulimits": {"nofile": {"Name": "nofile", "Soft": 1000, "Hard": 2000}},
     "default-shm-size": "8M",
     "default-ipc-mode": "shareable",
+    "default-cgroupns-mode": "private",
+    "no-new-privileges": True,
+    "icc": False,
     "log-opts": {"max-size": "7m"},
     "live-restore": True,
 }
@@ -129,6 +135,24 @@ def test_limits_of_containers_are_the_files(configured: Engine) -> None:
     configured.ok("rm", name)
 
 
+def test_containers_gain_no_privileges_and_have_a_control_group_namespace(configured: Engine) -> None:
+    assert "NoNewPrivs:\t1" in inside(configured, "cat", "/proc/self/status")
+    own = inside(configured, "cat", "/proc/self/status", flags=("--security-opt", "no-new-privileges=false"))
+    assert "NoNewPrivs:\t0" in own
+    assert inside(configured, "readlink", "/proc/self/ns/cgroup") != os.readlink("/proc/self/ns/cgroup")
+
+
+def test_containers_of_the_default_bridge_are_apart(configured: Engine) -> None:
+    name = configured.name()
+    configured.ok("run", "-d", "--name", name, BUSYBOX, "sleep", "1000")
+    try:
+        address = configured.look(name, "{{.NetworkSettings.IPAddress}}")
+        script = f"ping -c1 -W1 10.211.0.5 >/dev/null && echo gateway; ping -c1 -W1 {address} >/dev/null || echo alone"
+        assert inside(configured, "sh", "-c", script).split() == ["gateway", "alone"]
+    finally:
+        configured.ok("rm", "-f", name)
+
+
 def test_the_default_bridge_moves_with_the_file_once_nobody_is_on_it() -> None:
     with started({}) as sampand:
         engine = sampand.engine
@@ -159,6 +183,22 @@ def test_a_bridge_that_another_network_is_in_the_way_of_is_told_and_containers_r
         sampand.restart()
         assert "the default bridge can't be had as configured: Pool overlaps" in sampand.tail()
         assert "172.17.0.2/16" in inside(sampand.engine, "ip", "addr", "show", "eth0")
+
+
+def test_sampand_waits_for_answers_under_way_as_long_as_the_file_says() -> None:
+    with started({"shutdown-timeout": 0}) as sampand:
+        engine = sampand.engine
+        name = engine.start(BUSYBOX, "sleep", "1000")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(10)
+            client.connect(str(sampand.socket))
+            client.sendall(f"POST /v1.45/containers/{name}/wait HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert client.recv(4096).startswith(b"HTTP/1.1 200")  # the head comes at once, the rest with the exit
+            began = time.monotonic()
+            sampand.stop()
+            assert time.monotonic() - began < GRACE_S
+        sampand.start()
+        assert engine.look(name, "{{.State.Running}}") == "true"
 
 
 def hangup(sampand: Sampand, line: str) -> None:
@@ -221,3 +261,25 @@ def test_a_wrong_value_stops_sampand_with_one_line(document: dict[str, Any], tex
     done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1 and text in done.stderr and "Traceback" not in done.stderr
     assert not list((tmp_path / "run").glob("*.sock"))
+
+
+def test_pools_that_the_host_routes_stop_sampand_with_one_line(tmp_path: Path) -> None:
+    root_or_skip()
+    file = tmp_path / "daemon.json"
+    file.write_text(json.dumps({"default-address-pools": [{"base": "10.98.0.0/16", "size": 24}]}))
+    space = Space("sampand")
+    try:
+        space.run("ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1")
+        space.run("ip", "link", "set", "v0", "up")
+        space.run("ip", "addr", "add", "10.98.0.1/16", "dev", "v0")
+        places = ["--data-root", str(tmp_path / "data"), "--exec-root", str(tmp_path / "run")]
+        argv = [sys.executable, "-m", "sampan.daemon.main", "--config-file", str(file), *places]
+        with space.inside():
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    finally:
+        space.close()
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert (
+        "the default network can't be had: could not find an available, non-overlapping IPv4 address pool"
+        in done.stderr
+    )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sampan.daemon import flags, locks, options, values, withouteffect
+from sampan.daemon import flags, locks, main, options, values, withouteffect
 from sampan.daemon.flags import UsageError
 from sampan.daemon.options import Places
 
@@ -117,6 +117,7 @@ BAD_FILES = [
     ({"max-concurrent-uploads": -1}, "invalid max concurrent uploads: -1"),
     ({"max-download-attempts": -1}, "invalid max download attempts: -1"),
     ({"default-ulimits": {"nofile": "1:2"}}, "Go struct field Config.default-ulimits of type units.Ulimit"),
+    ({"default-ulimits": {"nofile": {"Soft": 1 << 63}}}, "Go struct field Config.default-ulimits.Soft of type int64"),
     ({"default-ulimits": ["nofile=1"]}, "Go struct field Config.default-ulimits of type map[string]*units.Ulimit"),
     ({"default-address-pools": "x"}, "Config.default-address-pools of type []*ipamutils.NetworkToSplit"),
     ({"default-shm-size": 64}, 'default-shm-size: invalid size: "64"'),
@@ -124,6 +125,7 @@ BAD_FILES = [
     ({"ip": "x"}, "ip: invalid IP address: x"),
     ({"ip": "::1"}, "ip: ::1 is no IPv4 address"),
     ({"default-ipc-mode": "x"}, 'default IPC mode setting (x) is invalid; use "shareable" or "private"'),
+    ({"default-cgroupns-mode": "x"}, 'default cgroup namespace mode (x) is invalid; use "host" or "private"'),
     ({"log-level": "loud"}, "invalid logging level: loud"),
     ({"live-restore": 1}, "json: cannot unmarshal number into Go struct field Config.live-restore of type bool"),
     (
@@ -181,6 +183,10 @@ def test_everything_that_the_file_can_say(tmp_path: Path) -> None:
             "default-shm-size": "128M",
             "default-ipc-mode": "shareable",
             "shutdown-timeout": -1,
+            "default-cgroupns-mode": "private",
+            "no-new-privileges": True,
+            "icc": False,
+            "ip-masq": False,
             "storage-driver": "overlay2",
             "group": None,
             "registry-mirrors": ["https://m.example", "http://127.0.0.1:5001/x/"],
@@ -197,6 +203,12 @@ def test_everything_that_the_file_can_say(tmp_path: Path) -> None:
     assert found.address_pools == ({"base": "10.99.0.0/16", "size": 24},)
     assert found.ulimits == ({"Name": "nofile", "Soft": 1, "Hard": 2}, {"Name": "core", "Soft": 0, "Hard": -1})
     assert (found.shm_size, found.ipc_mode, found.shutdown_timeout) == (128 << 20, "shareable", -1)
+    assert (found.icc, found.masquerade, found.cgroupns_mode, found.no_new_privileges) == (
+        False,
+        False,
+        "private",
+        True,
+    )
     assert (found.storage_driver, found.group, found.warnings) == ("overlay", "sampan", ())
     known = found.registries
     assert known.mirrors_of("docker.io") == (
@@ -252,6 +264,21 @@ def test_dockers_file_counts_where_there_is_none_of_ours(tmp_path: Path) -> None
     assert not options.decide({}, places).debug
     named = options.decide({"config-file": str(dockers)}, places)
     assert (named.data_root, named.hosts, named.bip) == (Path("/x"), ("fd://",), "10.0.0.1/8")
+
+
+def test_drivers_that_are_dockers_alone_are_left_to_it(tmp_path: Path) -> None:
+    dockers = tmp_path / "dockers.json"
+    places = Places(Path("/d"), Path("/e"), tmp_path / "own.json", dockers)
+    dockers.write_text(
+        json.dumps({"log-driver": "journald", "log-opts": {"tag": "x"}, "storage-driver": "btrfs", "debug": True})
+    )
+    found = options.decide({}, places)
+    assert (found.log_driver, found.log_opts, found.storage_driver, found.debug) == ("json-file", {}, "", True)
+    assert found.warnings == (
+        f"{dockers}: log-driver journald is not there in Sampan",
+        f"{dockers}: storage-driver btrfs is not there in Sampan",
+    )
+    assert options.decide({"config-file": str(dockers)}, places).log_driver == "journald"  # to be refused later
 
 
 def test_a_wrong_file_of_dockers_is_named(tmp_path: Path) -> None:
@@ -313,3 +340,8 @@ def test_an_exec_root_belongs_to_one_data_root(tmp_path: Path) -> None:
     locks.claim(tmp_path, Path("/b"))
     with pytest.raises(locks.Occupied, match="containers of the data root /b run there"):
         locks.claim(tmp_path, Path("/a"))
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [(None, 5.0), (0, 0.1), (3, 3.0), (-1, main.FOREVER_S)])
+def test_how_long_answers_get_at_the_end(timeout: int | None, seconds: float) -> None:
+    assert main.grace(timeout) == seconds
