@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from sampan.api import schema
+from sampan.engine import sending
 from sampan.engine.errors import BadParameter
 from sampan.engine.inspection import driver_name
 from sampan.engine.listing import has_label
@@ -153,6 +154,14 @@ class ImageService:
             name = text.removeprefix(_LOADED).strip()
             image = self._core.images.resolve(name)
             self._event("load", image, image.id)
+
+    async def save(self, names: Sequence[str]) -> AsyncIterator[bytes]:
+        """Return an archive of images, as a tar stream."""
+        core = self._core
+        chosen = await core.thread(core.images.choose, names)
+        for one in chosen:
+            self._event("save", one.image, one.image.id)
+        return sending.pieces(core, core.images.save(chosen))
 
     async def import_(
         self,

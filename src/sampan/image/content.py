@@ -23,6 +23,7 @@ from sampan.image.errors import BadArchive, DigestMismatch, MissingContent
 from sampan.linux.syscall import call
 
 COPY_CHUNK: Final = 1 << 20  # bytes moved at a time
+_PLAIN_SIZE: Final = "user.sampan.plain-size"  # extended attribute of a compressed blob
 
 
 class Ingest:
@@ -124,6 +125,17 @@ class Content:
             return self.path(digest).stat().st_size
         except FileNotFoundError:
             raise MissingContent(f"blob {digest} is missing from {self._blobs}") from None
+
+    def plain_size(self, digest: str) -> int | None:
+        """Return the bytes that a compressed blob unpacks to, where somebody who unpacked all of it noted them."""
+        with contextlib.suppress(OSError, ValueError):
+            return int(os.getxattr(self.path(digest), _PLAIN_SIZE))
+        return None
+
+    def note_plain_size(self, digest: str, size: int) -> None:
+        """Note it beside the blob; where the file system keeps no attributes it will be counted again."""
+        with contextlib.suppress(OSError):
+            os.setxattr(self.path(digest), _PLAIN_SIZE, b"%d" % size)
 
     def ingest(self) -> Ingest:
         """Start a new blob."""

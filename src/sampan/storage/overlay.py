@@ -20,6 +20,7 @@ from sampan.storage.driver import RW, Driver
 from sampan.storage.furniture import furnish
 from sampan.storage.snapshots import Mounted
 from sampan.storage.tree import PENDING_PREFIX, remove_tree
+from sampan.storage.view import Place
 
 WORK: Final = "work"
 OPTIONS: Final = (("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off"))
@@ -108,6 +109,11 @@ class OverlayDriver(Driver):
         finally:
             remove_tree(pending)
         return place
+
+    def _below(self, key: str) -> list[Place]:
+        below, top = super()._below(key), self._active.top(key)
+        init = self._layers.init_layer(top) if top is not None else None
+        return [(init, self.flavour), *below] if init is not None and init.is_dir() else below
 
     def mount(self, key: str, *, volatile: bool = False, readonly: bool = False) -> Mounted:
         """Mount a snapshot, detached."""

@@ -31,7 +31,10 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from sampan.storage.view import View
 
 from sampan.linux.overlayfs import Flavour
 
@@ -137,6 +140,14 @@ class Snapshots(Protocol):
 
     def usage(self, key: str) -> int:
         """Return the bytes in the writable layer, as Docker's SizeRw: each inode once, directories not counted."""
+        ...
+
+    def view(self, key: str) -> View:
+        """Open what a container sees, to be read without a mount; see `view`. Raises SnapshotMissing, OSError."""
+        ...
+
+    def written(self, key: str) -> View:
+        """Open the writable layer to be compared with those below (``View.difference``). Raises as ``view``."""
         ...
 
     def keys(self) -> Iterable[str]:

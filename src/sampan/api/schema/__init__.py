@@ -15,6 +15,7 @@ from sampan.api.schema.base import (
 )
 from sampan.api.schema.containers import (
     CONFIG_KEYS,
+    Committed,
     ContainerConfig,
     ContainerCreate,
     ContainerCreated,
@@ -23,6 +24,7 @@ from sampan.api.schema.containers import (
     ContainerSummary,
     ContainerTop,
     ContainerWait,
+    FilesystemChange,
     GraphDriver,
     Health,
     HealthcheckResult,
@@ -113,6 +115,7 @@ __all__ = [
     "BindOptions",
     "BodyError",
     "Commit",
+    "Committed",
     "ConfigReference",
     "ContainerConfig",
     "ContainerCreate",
@@ -134,6 +137,7 @@ __all__ = [
     "ExecInspect",
     "ExecProcess",
     "ExecStart",
+    "FilesystemChange",
     "Firewall",
     "GraphDriver",
     "Health",
