@@ -6,10 +6,10 @@ Source of the configuration's form: moby image/image.go (NewChildImage); its mem
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from sampan.image import reference
 from sampan.image.content import Ingest
@@ -20,6 +20,7 @@ from sampan.image.v1 import go_json
 EMPTY_LAYER: Final = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
 """Digest of a tar archive without entries; an image doesn't get such a layer."""
 
+FLUSH_EVERY: Final = 16 << 20  # bytes
 _QUEUE: Final = 4  # pieces that may wait for the disk
 _MAPS: Final = ("ExposedPorts", "Labels", "Volumes")
 _KEPT: Final = ("os.features", "os.version", "variant")
@@ -87,25 +88,54 @@ def _sorted(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def write(pieces: Iterable[bytes], blob: Ingest) -> None:
-    """Write a stream to a blob in a thread of its own, so that it is hashed while the next piece is read."""
-    waiting: queue.Queue[bytes | None] = queue.Queue(_QUEUE)
-    with ThreadPoolExecutor(1, "commit") as pool:
-        writing = pool.submit(_write_all, waiting, blob)
-        try:
-            for piece in pieces:
-                waiting.put(piece)
-        finally:
-            waiting.put(None)
-        writing.result()
+    """Write a stream to a blob: read here, hashed and written in a thread each, and flushed behind that.
+
+    Raises what ``pieces`` raises, and OSError from the disk.
+    """
+    written = 0
+
+    def append(piece: bytes) -> None:
+        nonlocal written
+        blob.append(piece)
+        written += len(piece)
+        if written >= FLUSH_EVERY:
+            written = 0
+            blob.start_flush()
+
+    with _Taker(append) as writer, _Taker(blob.take_in) as hasher:
+        for piece in pieces:
+            hasher.take(piece)
+            writer.take(piece)
+    for taker in (hasher, writer):
+        if taker.error is not None:
+            raise taker.error
 
 
-def _write_all(waiting: queue.Queue[bytes | None], blob: Ingest) -> None:
-    failed: BaseException | None = None
-    while (piece := waiting.get()) is not None:
-        try:
-            if failed is None:
-                blob.write(piece)
-        except OSError as error:  # go on emptying, or the other side waits for ever
-            failed = error
-    if failed is not None:
-        raise failed
+class _Taker:
+    """A thread that does the same with each piece; it ends with the ``with``. After an error it takes in vain."""
+
+    def __init__(self, each: Callable[[bytes], None]) -> None:
+        self.error: Exception | None = None
+        self._each = each
+        self._waiting: queue.Queue[bytes | None] = queue.Queue(_QUEUE)
+        self._thread = threading.Thread(target=self._run, name="commit", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._waiting.put(None)
+        self._thread.join()
+
+    def take(self, piece: bytes) -> None:
+        """Hand over a piece; waits while too many wait already."""
+        self._waiting.put(piece)
+
+    def _run(self) -> None:
+        while (piece := self._waiting.get()) is not None:
+            try:
+                if self.error is None:
+                    self._each(piece)
+            except Exception as error:  # noqa: BLE001 (raised by `write`)
+                self.error = error

@@ -23,6 +23,7 @@ from sampan.image.errors import BadArchive, DigestMismatch, MissingContent
 from sampan.linux.syscall import call
 
 COPY_CHUNK: Final = 1 << 20  # bytes moved at a time
+_SYNC_FILE_RANGE_WRITE: Final = 2  # linux/fs.h
 _PLAIN_SIZE: Final = "user.sampan.plain-size"  # extended attribute of a compressed blob
 
 
@@ -51,12 +52,25 @@ class Ingest:
 
     def write(self, chunk: bytes | memoryview) -> None:
         """Append."""
+        self.take_in(chunk)
+        self.append(chunk)
+
+    def take_in(self, chunk: bytes | memoryview) -> None:
+        """The half of ``write`` that makes the digest; it may run in another thread than the other half."""
         self._hash.update(chunk)
+
+    def append(self, chunk: bytes | memoryview) -> None:
+        """The half of ``write`` that writes."""
         view = memoryview(chunk)
         while view:
             written = os.write(self._fd, view)
             self.size += written
             view = view[written:]
+
+    def start_flush(self) -> None:
+        """Let the disk begin with what was written, so that less is left for ``sync``; waits for nothing."""
+        with contextlib.suppress(OSError):  # a file system that can't
+            call("sync_file_range", self._fd, 0, 0, _SYNC_FILE_RANGE_WRITE)
 
     def commit(self, expected: str | None = None) -> str:
         """Make it a blob and return its digest. Raises DigestMismatch when it isn't the ``expected`` sha256."""
