@@ -40,6 +40,8 @@ _GONE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)
 CAPABILITY: Final = "security.capability"
 _KEPT: Final = (CAPABILITY, "user.")  # attributes that belong to a file's content
 
+PATH_MAX: Final = 4096  # bytes with the NUL, linux/limits.h
+
 Place = tuple[Path, Flavour | None]  # None: a plain directory without any marks
 
 
@@ -136,7 +138,7 @@ class View:
     def _nodes(self, prefix: bytes, listing: dict[bytes, Found]) -> Iterator[tuple[Node, list[int]]]:
         for name in sorted(listing):
             found = listing[name]
-            if found.status is not None:
+            if found.status is not None and _can_be_named(prefix + name):
                 root = self._roots[found.layer]
                 yield Node(prefix + name, found.status, Kind.ADDED, root), found.directories
 
@@ -171,6 +173,8 @@ class View:
             if status is None:
                 if there:
                     yield Node(prefix + name, None, Kind.REMOVED, self._roots[0]), []
+                continue
+            if not _can_be_named(prefix + name):
                 continue
             node = Node(prefix + name, status, Kind.ADDED, self._roots[0])
             if before is not None and before.status is not None:
@@ -214,9 +218,7 @@ class View:
         try:
             descriptor = _open(self._roots[layer], directory or b".", _DIRECTORY)
         except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                log.warning("a directory deeper than PATH_MAX is left out: %r…", directory[:60])
-            elif error.errno not in _GONE:
+            if error.errno not in _GONE:
                 raise
             return {}, False
         flavour = self._flavours[layer]
@@ -284,6 +286,13 @@ def _unfurnished(node: Node) -> Node:
         if stat.S_ISDIR(mode) or stat.S_ISLNK(mode) or not size:
             node.kind = Kind.SAME
     return node
+
+
+def _can_be_named(name: bytes) -> bool:
+    if len(name) < PATH_MAX - 1:
+        return True
+    log.warning("what lies deeper than PATH_MAX is left out: %r…", name[:60])
+    return False
 
 
 def _open(root: int, name: bytes, flags: int) -> int:
