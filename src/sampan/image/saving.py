@@ -25,7 +25,7 @@ from sampan.image.archive import NAME_ANNOTATION, REF_ANNOTATION
 from sampan.image.catalog import Catalog
 from sampan.image.compress import decompressed
 from sampan.image.content import COPY_CHUNK, Content
-from sampan.image.errors import ImageError, InvalidReference, MissingContent
+from sampan.image.errors import ImageError, ImageNotFound, InvalidReference, MissingContent
 from sampan.image.layers import Hashing
 from sampan.image.model import CONFIG_LIMIT, Image
 from sampan.image.reference import Reference
@@ -91,12 +91,19 @@ def _meant(catalog: Catalog, name: str) -> Iterator[tuple[Image, Reference | Non
         for tag, image in sorted(tags, key=lambda one: str(one[0].tag)):
             yield image, tag
         if not tags:
-            yield catalog.resolve(name), None
+            yield _by_id(catalog, name), None
         return
     found = next((one for one in catalog.by_id.values() if parsed.familiar in (*one.tags, *one.digests)), None)
     if found is None:
         raise NoSuchReference
     yield found, parsed if parsed.digest is None else None
+
+
+def _by_id(catalog: Catalog, name: str) -> Image:
+    try:
+        return catalog.resolve(name)
+    except ImageNotFound:
+        raise ImageNotFound(name) from None  # in the words of the person who asked, without a tag
 
 
 def needed(chosen: Iterable[Chosen]) -> set[str]:

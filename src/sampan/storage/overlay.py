@@ -112,8 +112,9 @@ class OverlayDriver(Driver):
 
     def _below(self, key: str) -> list[Place]:
         below, top = super()._below(key), self._active.top(key)
-        init = self._layers.init_layer(top) if top is not None else None
-        return [(init, self.flavour), *below] if init is not None and init.is_dir() else below
+        if top is None:
+            return below
+        return [(self._init_layer(top, [path for path, _ in below]), self.flavour), *below]
 
     def mount(self, key: str, *, volatile: bool = False, readonly: bool = False) -> Mounted:
         """Mount a snapshot, detached."""

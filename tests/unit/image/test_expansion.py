@@ -8,7 +8,7 @@ from sampan.image.changes import apply_changes, empty_config
 from sampan.image.errors import InvalidChange
 from sampan.image.expansion import environment, expand
 
-VALUES = environment(["PATH=/bin:/usr/bin", "A=a", "SPACE=two words", "QUOTE=it's \"so\"", "EMPTY="])
+VALUES = environment(["PATH=/bin:/usr/bin", "A=a", "SPACE=two words", 'QUOTE=it\'s "so"', "EMPTY="])
 
 CASES = [
     ("$A", ["a"]),
@@ -19,11 +19,11 @@ CASES = [
     ('S="$SPACE $A"', ["S=two words a"]),
     ("S='$SPACE'", ["S=$SPACE"]),
     (r"S=\$A", ["S=$A"]),
-    ("Q=$QUOTE", ["Q=it's \"so\""]),
-    ('Q="$QUOTE"', ["Q=it's \"so\""]),
+    ("Q=$QUOTE", ['Q=it\'s "so"']),
+    ('Q="$QUOTE"', ['Q=it\'s "so"']),
     ("${EMPTY:-other} ${A:-other}", ["other", "a"]),
     ("${EMPTY:+set}- ${A:+set}-", ["-", "set-"]),
-    ("\"it's $A\"", ["it's a"]),
+    ('"it\'s $A"', ["it's a"]),
 ]
 
 
