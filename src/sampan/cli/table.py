@@ -22,8 +22,11 @@ COMMON: dict[str, tuple[str, str, str]] = {
 }
 OTHERS: dict[str, tuple[str, str, str]] = {
     "attach": ("attach", "ATTACH", "Attach local standard input, output, and error streams to a running container"),
+    "commit": ("container_files", "COMMIT", "Create a new image from a container's changes"),
     "create": ("run", "CREATE", "Create a new container"),
+    "diff": ("container_files", "DIFF", "Inspect changes to files or directories on a container's filesystem"),
     "events": ("events", "EVENTS", "Get real time events from the server"),
+    "export": ("container_files", "EXPORT", "Export a container's filesystem as a tar archive"),
     "history": ("image_history", "HISTORY", "Show the history of an image"),
     "import": ("image_change", "IMPORT", "Import the contents from a tarball to create a filesystem image"),
     "inspect": ("inspect", "INSPECT", "Return low-level information on Docker objects"),
@@ -36,6 +39,7 @@ OTHERS: dict[str, tuple[str, str, str]] = {
     "restart": ("container_state", "RESTART", "Restart one or more containers"),
     "rm": ("container_state", "RM", "Remove one or more containers"),
     "rmi": ("image_change", "RMI", "Remove one or more images"),
+    "save": ("image_save", "SAVE", "Save one or more images to a tar archive (streamed to STDOUT by default)"),
     "search": ("search", "SEARCH", "Search Docker Hub, or the registry that TERM begins with, for images"),
     "start": ("start", "START", "Start one or more stopped containers"),
     "stop": ("container_state", "STOP", "Stop one or more running containers"),
@@ -62,7 +66,7 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]], dict[str, str]]] =
     "container": (
         "Manage containers",
         {
-            **{name: TOP[name] for name in (*_CONTAINER, "top", "wait")},
+            **{name: TOP[name] for name in (*_CONTAINER, "commit", "diff", "export", "top", "wait")},
             "inspect": ("inspect", "CONTAINER_INSPECT", "Display detailed information on one or more containers"),
             "ls": ("container_list", "LS", "List containers"),
             "prune": ("prune", "CONTAINER_PRUNE", "Remove all stopped containers"),
@@ -72,7 +76,7 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]], dict[str, str]]] =
     "image": (
         "Manage images",
         {
-            **{name: TOP[name] for name in ("history", "import", "load", "pull", "push", "tag")},
+            **{name: TOP[name] for name in ("history", "import", "load", "pull", "push", "save", "tag")},
             "inspect": ("inspect", "IMAGE_INSPECT", "Display detailed information on one or more images"),
             "ls": ("image_list", "LS", "List images"),
             "prune": ("prune", "IMAGE_PRUNE", "Remove unused images"),

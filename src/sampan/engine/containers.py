@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sampan.api import schema
-from sampan.engine import create, inspection, listing, logs, places, reach, removal, top
+from sampan.engine import archives, committing, create, inspection, listing, logs, places, reach, removal, top
 from sampan.engine.attach import AttachPlan, parse_detach_keys
 from sampan.engine.catalog import check_name
 from sampan.engine.errors import BadParameter, Conflict, EngineError, Internal, NotFound, NotRunning
@@ -17,7 +17,7 @@ from sampan.image.errors import ImageError
 from sampan.runtime.supervisor import MonitorGone
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Sequence
 
     from sampan.engine.container import Container
     from sampan.engine.contracts import Actor, Filters, LogOptions
@@ -227,6 +227,30 @@ class Containers:
         except ImageError:  # removed by force
             return written, written
         return written, written + image.size
+
+    async def export(self, ref: str) -> AsyncIterator[bytes]:
+        """Return a container's file system as a tar stream."""
+        return archives.export(self._core, ref)
+
+    async def changes(self, ref: str) -> builtins.list[schema.FilesystemChange]:
+        """Return what a container changed in its image's files."""
+        return await archives.changes(self._core, ref)
+
+    async def commit(
+        self,
+        ref: str,
+        *,
+        repo: str,
+        tag: str,
+        comment: str,
+        author: str,
+        pause: bool,
+        changes: Sequence[str],
+        config: schema.ContainerConfig | None,
+    ) -> str:
+        """Make an image of a container; return its id."""
+        wish = committing.Wish(repo, tag, comment, author, pause, changes, config)
+        return await committing.commit(self._core, ref, wish)
 
     async def top(self, ref: str, ps_args: str) -> schema.ContainerTop:
         """Return a container's processes. Raises Conflict: it does not run."""

@@ -17,6 +17,7 @@ from sampan.engine.catalog import Catalog
 from sampan.engine.events import EventBus
 from sampan.linux import hostfiles
 from sampan.network.model import DEFAULT_NETWORK
+from sampan.runtime.freezer import Freezer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -58,6 +59,7 @@ class Core:
     driver_reason: str = ""  # why the storage driver is the one it is
     events: EventBus = field(default_factory=EventBus)
     catalog: Catalog = field(default_factory=Catalog)
+    freezer: Freezer = field(default_factory=Freezer)
     making: dict[str, str] = field(default_factory=dict)  # container id → image id, of creations under way
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     _watchers: set[asyncio.Task[Any]] = field(default_factory=set)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from sampan.api import schema
-from sampan.engine import pruning
+from sampan.engine import pruning, sending
 from sampan.engine.errors import Internal
 from sampan.engine.globs import compiled
 from sampan.engine.inspection import driver_name
@@ -155,6 +155,14 @@ class ImageService:
             name = text.removeprefix(_LOADED).strip()
             image = self._core.images.resolve(name)
             self._event("load", image, image.id)
+
+    async def save(self, names: Sequence[str]) -> AsyncIterator[bytes]:
+        """Return an archive of images, as a tar stream."""
+        core = self._core
+        chosen = await core.thread(core.images.choose, names)
+        for one in chosen:
+            self._event("save", one.image, one.image.id)
+        return sending.pieces(core, core.images.save(chosen))
 
     async def import_(
         self,

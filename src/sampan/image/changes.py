@@ -1,7 +1,7 @@
-"""``--change`` of an import: a few Dockerfile instructions that edit an image's configuration.
+"""``--change`` of an import or a commit: a few Dockerfile instructions that edit an image's configuration.
 
 Source: the Dockerfile reference; moby builder/dockerfile (which instructions a change may be, and messages). Variables
-(``$NAME``) are not expanded here: an imported image has no environment of its own yet.
+(``$NAME``) are expanded by the configuration's own environment, in a commit only: an imported image has none yet.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from sampan.image.errors import InvalidChange
+from sampan.image.expansion import environment, expand
 
 _PORT: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/([a-zA-Z]+))?")
 _FIRST_WORD: Final = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
@@ -35,6 +36,7 @@ _HEALTH_TIMES: Final = {
 }
 _SINGLE: Final = ("USER", "WORKDIR", "STOPSIGNAL")
 _MAY_BE_EMPTY: Final = ("CMD", "ENTRYPOINT")
+_EXPANDED: Final = ("ENV", "EXPOSE", "LABEL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR")
 SHELL: Final = ["/bin/sh", "-c"]
 
 Config = dict[str, Any]
@@ -69,9 +71,13 @@ def empty_config() -> Config:
     return {name: value for name, value in _MEMBERS.items() if value is not _OMITTED}
 
 
-def apply_changes(changes: Iterable[str]) -> Config:
-    """Return the configuration that the instructions make of an empty one. Raises InvalidChange."""
-    config = empty_config()
+def apply_changes(changes: Iterable[str], base: Config | None = None) -> Config:
+    """Return the configuration that the instructions make of ``base``, or of an empty one. Raises InvalidChange.
+
+    What is in ``base`` is changed in place.
+    """
+    config = empty_config() if base is None else base
+    command_set = False
     for change in changes:
         for line in filter(None, map(str.strip, change.splitlines())):
             keyword, _, rest = line.partition(" ")
@@ -81,7 +87,14 @@ def apply_changes(changes: Iterable[str]) -> Config:
             if not rest.strip() and keyword.upper() not in _MAY_BE_EMPTY:
                 count = "exactly" if keyword.upper() in _SINGLE else "at least"
                 raise InvalidChange(f"{keyword.upper()} requires {count} one argument")
+            if base is not None and keyword.upper() in _EXPANDED:
+                rest = expand(rest, environment(config["Env"] or ()))
+            command_set = command_set or keyword.upper() == "CMD"
+            if keyword.upper() == "ENTRYPOINT" and not command_set:
+                config["Cmd"] = None  # the command of the other entry point would be nonsense to this one
             handler(config, rest.strip())
+    if base is not None:
+        return config
     return {name: config[name] for name in _MEMBERS if name in config}
 
 

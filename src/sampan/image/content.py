@@ -29,6 +29,8 @@ from sampan.linux.syscall import call
 COPY_CHUNK: Final = 1 << 20  # bytes moved at a time
 PARTIAL: Final = ".partial"  # how the name of a download that can be resumed ends
 PARTIAL_KEPT_S: Final = 24 * 3600  # seconds since its last write that such a file is kept
+_SYNC_FILE_RANGE_WRITE: Final = 2  # linux/fs.h
+_PLAIN_SIZE: Final = "user.sampan.plain-size"  # extended attribute of a compressed blob
 
 
 class Ingest:
@@ -56,12 +58,25 @@ class Ingest:
 
     def write(self, chunk: bytes | memoryview) -> None:
         """Append."""
+        self.take_in(chunk)
+        self.append(chunk)
+
+    def take_in(self, chunk: bytes | memoryview) -> None:
+        """The half of ``write`` that makes the digest; it may run in another thread than the other half."""
         self._hash.update(chunk)
+
+    def append(self, chunk: bytes | memoryview) -> None:
+        """The half of ``write`` that writes."""
         view = memoryview(chunk)
         while view:
             written = os.write(self._fd, view)
             self.size += written
             view = view[written:]
+
+    def start_flush(self) -> None:
+        """Let the disk begin with what was written, so that less is left for ``sync``; waits for nothing."""
+        with contextlib.suppress(OSError):  # a file system that can't
+            call("sync_file_range", self._fd, 0, 0, _SYNC_FILE_RANGE_WRITE)
 
     def commit(self, expected: str | None = None) -> str:
         """Make it a blob and return its digest. Raises DigestMismatch when it isn't the ``expected`` sha256."""
@@ -130,6 +145,17 @@ class Content:
             return self.path(digest).stat().st_size
         except FileNotFoundError:
             raise MissingContent(f"blob {digest} is missing from {self._blobs}") from None
+
+    def plain_size(self, digest: str) -> int | None:
+        """Return the bytes that a compressed blob unpacks to, where somebody who unpacked all of it noted them."""
+        with contextlib.suppress(OSError, ValueError):
+            return int(os.getxattr(self.path(digest), _PLAIN_SIZE))
+        return None
+
+    def note_plain_size(self, digest: str, size: int) -> None:
+        """Note it beside the blob; where the file system keeps no attributes it will be counted again."""
+        with contextlib.suppress(OSError):
+            os.setxattr(self.path(digest), _PLAIN_SIZE, b"%d" % size)
 
     def ingest(self) -> Ingest:
         """Start a new blob."""

@@ -187,6 +187,7 @@ def unpack_blob(
             actual = hashing.digest()
     if actual != diff_id:
         raise DigestMismatch("layer", diff_id, actual)
+    content.note_plain_size(blob, counted.plain)
     return result
 
 
@@ -205,6 +206,7 @@ class _Counted:
         self._limits = limits
         self._report = report
         self._packed = 0
+        self.plain = 0  # bytes that came out so far
 
     def read(self, count: int) -> bytes:
         chunk = os.read(self._descriptor, count)
@@ -214,12 +216,11 @@ class _Counted:
 
     def check_ratio(self, source: Source) -> Source:
         limits = self._limits
-        plain = 0
 
         def read(count: int) -> bytes:
-            nonlocal plain
             chunk = source(count)
-            plain += len(chunk)
+            self.plain += len(chunk)
+            plain = self.plain
             if plain > limits.ratio_from and plain > limits.ratio * self._packed:
                 raise BadArchive(f"a layer that unpacks to more than {limits.ratio} times its size")
             return chunk

@@ -27,7 +27,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from sampan.image import archive, digest, hello, importing, model, reference, removal
+from sampan.image import archive, committing, digest, hello, importing, model, reference, removal, saving
 from sampan.image import leases as leasing
 from sampan.image.catalog import Catalog, host_architecture
 from sampan.image.compress import Source
@@ -202,6 +202,33 @@ class Images:
             made = importing.configuration(config, diff_id, target, message, model.format_time(self._clock()))
             return self._install(archive.Candidate(made, (layer,)), pin, [name] if name else [])
 
+    def commit(
+        self,
+        base: Image,
+        layer: Iterator[bytes],
+        commit: committing.Commit,
+        *,
+        name: str | None,
+        read: Callable[[], None],
+    ) -> Image:
+        """Make an image of ``base`` and one more layer, a plain tar stream; ``read`` is called once that was read.
+
+        ``name`` is a familiar one, see ``committing.new_name``. Raises ImageNotFound (``base`` is gone), BadArchive,
+        UnpackFailed, and whatever ``layer`` raises.
+        """
+        with self._pinning() as pin, _disk_errors():
+            for needed in (base.id, *base.blobs, *base.chain_ids):
+                pin(needed)
+            self._catalog.resolve(base.id)
+            with self.content.ingest() as blob:
+                committing.write(layer, blob)
+                read()
+                pin(blob.digest)
+                diff_id = None if blob.digest == committing.EMPTY_LAYER else blob.commit()
+            made = committing.configuration(base, commit, diff_id, model.format_time(self._clock()))
+            blobs = (*base.blobs, diff_id) if diff_id is not None else base.blobs
+            return self._install(archive.Candidate(made, blobs), pin, [name] if name else [])
+
     def builtin(self, name: str) -> Image:
         """Return the built-in image ``name``, made now when it isn't there. Raises ImageNotFound for unknown ones.
 
@@ -309,6 +336,22 @@ class Images:
         layers_root = self._layers.root
         if layers_root.stat().st_dev != self.content.root.stat().st_dev:
             sync_filesystem(layers_root)
+
+    # --- handing out -----------------------------------------------------------------------------------------------
+
+    def choose(self, names: Sequence[str]) -> Sequence[saving.Chosen]:
+        """Return the images to be saved that ``names`` mean; see ``saving.choose`` for rules and errors."""
+        return saving.choose(self._catalog, names)
+
+    def save(self, chosen: Sequence[saving.Chosen]) -> Iterator[bytes]:
+        """Yield an archive of images; what they are made of stays until its end, or until the iterator is closed.
+
+        Raises MissingContent before the first piece where a blob is missing, or behind a damaged layer.
+        """
+        with self._pinning() as pin:
+            for digest_ in saving.needed(chosen):
+                pin(digest_)
+            yield from saving.archive(self.content, chosen)
 
     # --- names -----------------------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ _NUMBERS: Final[dict[str, tuple[int, int]]] = {
     "setns": (308, 268),
     "unshare": (272, 97),
     "syncfs": (306, 267),
+    "sync_file_range": (277, 84),
     "rt_sigaction": (13, 134),
     "seccomp": (317, 277),
     "setdomainname": (171, 162),

@@ -148,6 +148,7 @@ class Group:
             self._freeze(frozen=False)
 
     def _freeze(self, *, frozen: bool) -> None:
+        """Ask for it: version 1 by freezer.state (if that hierarchy is mounted), version 2 by cgroup.freeze."""
         for path in self.paths:
             if os.path.exists(f"{path}/freezer.state"):
                 write(f"{path}/freezer.state", "FROZEN" if frozen else "THAWED")
@@ -155,6 +156,21 @@ class Group:
         if self.v2 is not None:
             with contextlib.suppress(FileNotFoundError):
                 write(f"{self.v2}/cgroup.freeze", "1" if frozen else "0")
+
+    def freeze(self, *, frozen: bool) -> None:
+        """Stop all processes of the group where they are, or let them go on; `is_frozen` tells when they stand.
+
+        Raises OSError ENOENT: the group is gone.
+        """
+        self._freeze(frozen=frozen)
+
+    def is_frozen(self) -> bool:
+        """Whether all stand still; also where nothing here can freeze them."""
+        for path in self.paths:
+            if os.path.exists(f"{path}/freezer.state"):
+                return read(f"{path}/freezer.state").strip() == "FROZEN"
+        frozen = _field(f"{self.v2}/cgroup.events", "frozen") if self.v2 is not None else None
+        return frozen is None or frozen == 1
 
     def oom_kills(self) -> int:
         """Return how many of the group's processes the kernel has killed for want of memory."""

@@ -520,10 +520,9 @@ class Monitor:
         with contextlib.suppress(MonitorGone):  # then there is nothing more to come
             await self._ask({"op": "sync"})
 
-    async def root(self) -> int:
-        """Return a descriptor of the container's root, the caller's to close."""
-        _, descriptors = await self._ask({"op": "root"})
-        return descriptors[0]
+    async def freeze(self, *, frozen: bool) -> None:
+        """Have the processes stand still while this sampand is there, or go on; see `freezer`. Raises MonitorGone."""
+        await self._ask({"op": "freeze" if frozen else "thaw"})
 
     async def pids(self) -> list[int]:
         """Return the container's processes by their pids on the host."""

@@ -70,6 +70,7 @@ class Monitor:
         self._ready = kept.ready
         self._started_ns = kept.started_ns
         self._exit: Message | None = None
+        self._frozen_for: socket.socket | None = None  # whoever asked for it
         self._holding = kept.holding
         self._kept: dict[str, int] = {name[5:]: fd for name, fd in named.items() if name.startswith("keep:")}
         for text, descriptors in kept.kept:
@@ -262,8 +263,17 @@ class Monitor:
         if self._exit is not None:
             self._channels.send(channel, {"event": "exit", **self._exit})
 
+    def _freeze(self, channel: socket.socket | None) -> None:
+        """Freeze the container for as long as who asks is there, or (None) let it go on."""
+        self._frozen_for = channel
+        if self._exit is None:
+            self._group.freeze(frozen=channel is not None)
+
     def _channel_closed(self, channel: socket.socket) -> None:
         self._stop_following(channel)
+        if self._frozen_for is channel:
+            with contextlib.suppress(OSError):
+                self._freeze(None)
         if self._holding:  # nobody will plug its network now
             self._holding = False
             why = "sampand ended before the network was there"
@@ -302,6 +312,8 @@ class Monitor:
                 carried = [self._root]
             case "go" | "keep" | "drop" | "kept" as op:
                 answer, carried = self._see_to_kept(op, request, named)
+            case "freeze" | "thaw" as op:
+                self._freeze(channel if op == "freeze" else None)
             case "follow":
                 answer, carried = self._follow(channel)
             case "seen":

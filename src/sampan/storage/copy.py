@@ -20,6 +20,7 @@ from sampan.storage.merge import merge
 from sampan.storage.overlay import bind
 from sampan.storage.snapshots import Mounted, SnapshotMissing
 from sampan.storage.tree import remove_tree
+from sampan.storage.view import View
 
 COPIED: Final = "copied"  # link in a finished snapshot: bytes of the image
 
@@ -58,6 +59,15 @@ class CopyDriver(Driver):
         except BaseException:
             os.close(lock)
             raise
+
+    def view(self, key: str) -> View:
+        """Open what a container sees: a directory without marks."""
+        self._active.top(key)
+        return View([(self._active.path(key) / RW, None)])
+
+    def written(self, key: str) -> View:
+        """Open the same with the image's layers below, to be compared."""
+        return View([(self._active.path(key) / RW, None), *self._below(key)], whole=True)
 
     def usage(self, key: str) -> int:
         """Return by how many bytes the snapshot is larger than its image."""

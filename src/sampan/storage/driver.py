@@ -11,6 +11,7 @@ from sampan.linux.overlayfs import Flavour
 from sampan.linux.usage import tree_size
 from sampan.storage.snapshots import SnapshotMissing
 from sampan.storage.tree import ActiveTree, LayerTree, Pending, hex_of, remove_tree
+from sampan.storage.view import Place, View
 
 RW: Final = "rw"  # the writable layer of an active snapshot
 
@@ -116,6 +117,20 @@ class Driver:
         """Return the layers that an active snapshot stands on, top first."""
         top = self._active.top(key)
         return [] if top is None else [f"sha256:{name}" for name in self._layers.known_stack(top)]
+
+    def view(self, key: str) -> View:
+        """Open what a container sees: its writable layer on those below."""
+        return View([(self._active.path(key) / RW, self.flavour), *self._below(key)])
+
+    def written(self, key: str) -> View:
+        """Open the writable layer with those below, to be compared."""
+        below = self._below(key)
+        return View([(self._active.path(key) / RW, self.flavour), *below], whole=not below)
+
+    def _below(self, key: str) -> list[Place]:
+        """Return what the writable layer stands on, topmost first."""
+        names = self._layers.stack(self._active.top(key))
+        return [(self._layers.path(name), self._layers.flavour_of(name)) for name in names]
 
     def keys(self) -> Iterable[str]:
         """Return the keys of all active snapshots."""

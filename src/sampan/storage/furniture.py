@@ -14,6 +14,7 @@ from sampan.linux import path
 _DIRECTORIES: Final = ("dev/pts", "dev/shm", "proc", "sys")
 _FILES: Final = (".dockerenv", "dev/console", "etc/hostname", "etc/hosts", "etc/resolv.conf")
 _LINKS: Final = (("etc", "mtab", "/proc/mounts"),)
+PATHS: Final = frozenset(os.fsencode(name) for name in (*_DIRECTORIES, *_FILES, "dev", "etc", "etc/mtab"))
 _MODE: Final = 0o755  # of the files too, as under dockerd
 
 

@@ -20,6 +20,7 @@ from sampan.storage.driver import RW, Driver
 from sampan.storage.furniture import furnish
 from sampan.storage.snapshots import Mounted
 from sampan.storage.tree import PENDING_PREFIX, remove_tree
+from sampan.storage.view import Place
 
 WORK: Final = "work"
 OPTIONS: Final = (("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off"))
@@ -108,6 +109,12 @@ class OverlayDriver(Driver):
         finally:
             remove_tree(pending)
         return place
+
+    def _below(self, key: str) -> list[Place]:
+        below, top = super()._below(key), self._active.top(key)
+        if top is None:
+            return below
+        return [(self._init_layer(top, [path for path, _ in below]), self.flavour), *below]
 
     def mount(self, key: str, *, volatile: bool = False, readonly: bool = False) -> Mounted:
         """Mount a snapshot, detached."""

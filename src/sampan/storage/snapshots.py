@@ -31,7 +31,10 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from sampan.storage.view import View
 
 from sampan.linux.overlayfs import Flavour
 
@@ -149,6 +152,13 @@ class Snapshots(Protocol):
 
     def stack(self, key: str) -> list[str]:
         """Return the chain IDs of the layers that an active snapshot stands on, top first. Raises SnapshotMissing."""
+
+    def view(self, key: str) -> View:
+        """Open what a container sees, to be read without a mount; see `view`. Raises SnapshotMissing, OSError."""
+        ...
+
+    def written(self, key: str) -> View:
+        """Open the writable layer to be compared with those below (``View.difference``). Raises as ``view``."""
         ...
 
     def keys(self) -> Iterable[str]:

@@ -226,3 +226,30 @@ def test_a_large_environment_arrives(client: docker.DockerClient) -> None:
 def test_one_connection_serves_many_requests(client: docker.DockerClient) -> None:
     for _ in range(200):
         assert client.ping()
+
+
+def test_save_export_diff_commit(client: docker.DockerClient) -> None:
+    container = client.containers.run(BUSYBOX, ["sh", "-c", "echo new > /root/n"], detach=True, **MARK)
+    container.wait()
+    assert sorted(container.diff(), key=lambda one: str(one["Path"])) == [
+        {"Path": "/root", "Kind": 0},
+        {"Path": "/root/n", "Kind": 1},
+    ]
+    with tarfile.open(fileobj=io.BytesIO(b"".join(container.export()))) as tar:
+        assert tar.extractfile("root/n").read() == b"new\n"  # type: ignore[union-attr]
+    image = container.commit(
+        "sampan-test/py", "1", message="why", author="me", changes=["LABEL a=b"], conf={"Cmd": ["c"]}
+    )
+    assert image.tags == ["sampan-test/py:1"] and image.labels["a"] == "b"
+    assert image.attrs["Config"]["Cmd"] == ["c"] and image.attrs["Comment"] == "why"
+    archive = b"".join(image.save(named=True))
+    client.images.remove("sampan-test/py:1")
+    (loaded,) = client.images.load(archive)
+    assert (loaded.id, loaded.tags) == (image.id, ["sampan-test/py:1"])
+    client.images.remove(loaded.id, force=True)
+    with pytest.raises(NotFound):
+        client.api.commit("nosuch")
+    with pytest.raises(NotFound):
+        list(client.api.export("nosuch"))
+    with pytest.raises(NotFound):
+        list(client.api.get_image("nosuch"))

@@ -73,6 +73,9 @@ inspect nosuch
 container inspect nosuch clitest-running
 image inspect clitest/busybox:1
 image inspect nosuch
+diff clitest-ended
+diff nosuch
+container diff clitest-running
 logs clitest-running
 logs -t clitest-running
 logs --tail 1 clitest-running
@@ -141,6 +144,26 @@ rename clitest-ended ?
 rename clitest-ended clitest-running
 wait nosuch
 wait clitest-ended
+diff
+commit
+commit a b c
+commit nosuch
+commit clitest-ended Foo
+commit clitest-ended a@sha256:0000000000000000000000000000000000000000000000000000000000000000
+commit clitest-ended sha256:x
+commit -c 'FROM x' clitest-ended
+commit -c ENV clitest-ended a/b
+export
+export nosuch
+export -o /nonexistent/x clitest-ended
+export -o /tmp clitest-ended
+export -o /dev/null clitest-ended
+save
+save nosuch
+save clitest/busybox:9
+save Foo
+save -o /nonexistent/x clitest/busybox:1
+save -o /tmp clitest/busybox:1
 tag clitest/busybox:1 Foo
 tag nosuch foo
 tag clitest/busybox:1 a@sha256:1234
@@ -234,6 +257,7 @@ def test_runs(clients: Clients, line: str) -> None:
 
 
 HELP = ("exec", "ps", "logs", "images", "start", "attach", "wait", "stop", "kill", "restart", "rm", "inspect", "top")
+HELP += ("save", "export", "diff", "commit", "image save", "container commit", "container diff", "container export")
 HELP += ("rename", "info", "events", "rmi", "tag", "load", "import", "history", "pull")
 
 
@@ -471,3 +495,24 @@ def test_followed_logs_end_with_the_container(clients: Clients) -> None:
 def test_ended_is_as_it_was(clients: Clients) -> None:
     """The looks above changed nothing."""
     assert clients.sampan("inspect", "-f", "{{.State.ExitCode}} {{.State.Status}}", ENDED).out == "3 exited\n"
+
+
+def test_archives(clients: Clients, tmp_path: Path) -> None:
+    """save and export give the same bytes to stdout and to a file, which is its owner's alone."""
+    for command in (("save", IMAGE), ("export", ENDED)):
+        path, other = tmp_path / command[0], tmp_path / "theirs"
+        ours, theirs = (run(*command, "-o", str(p)) for run, p in ((clients.sampan, path), (clients.docker, other)))
+        assert (ours.code, ours.out, ours.err) == (theirs.code, theirs.out, theirs.err) == (0, "", "")
+        assert path.read_bytes() == other.read_bytes()
+        assert path.stat().st_mode == other.stat().st_mode
+        assert sorted(one.name for one in tmp_path.iterdir()) == [command[0], "theirs"]
+        path.unlink()
+    missing = clients.sampan("export", "-o", str(tmp_path / "none"), "nosuch")
+    assert missing.code == 1 and not (tmp_path / "none").exists()
+
+
+def test_commit(clients: Clients) -> None:
+    made = clients.sampan("commit", "-a", "me", "-m", "why", "-c", "ENV A=1", "-p=false", ENDED, "clitest/made")
+    shown = clients.docker("image", "inspect", "-f", "{{.Id}} {{.Author}} {{.Comment}} {{.RepoTags}}", "clitest/made")
+    assert shown.out == f"{made.out.strip()} me why [clitest/made:latest]\n"
+    clients.sampan("rmi", "clitest/made")

@@ -317,6 +317,18 @@ class Client:
         answer: Json = self.call("GET", f"/containers/{_ref(ref)}/top", [("ps_args", ps_args)] if ps_args else [])
         return answer
 
+    def export_container(self, ref: str) -> Response:
+        """GET /containers/{ref}/export: a tar stream."""
+        return self.request("GET", f"/containers/{_ref(ref)}/export")
+
+    def container_changes(self, ref: str) -> list[Json]:
+        """GET /containers/{ref}/changes: ``[{"Path": …, "Kind": 0 | 1 | 2}]``."""
+        return self.call("GET", f"/containers/{_ref(ref)}/changes") or []
+
+    def commit_container(self, query: Iterable[tuple[str, str]]) -> str:
+        """POST /commit with the API's parameters: the new image's ID."""
+        return str(self.call("POST", "/commit", query)["Id"])
+
     def create_exec(self, ref: str, body: Json) -> str:
         """POST /containers/{ref}/exec: the new session's ID."""
         return str(self.call("POST", f"/containers/{_ref(ref)}/exec", (), body)["Id"])
@@ -370,6 +382,10 @@ class Client:
         query = ([("force", "1")] if force else []) + ([] if prune else [("noprune", "1")])
         answer: list[dict[str, str]] = self.call("DELETE", f"/images/{quote(ref, _PATH)}", query)
         return answer
+
+    def save_images(self, refs: Iterable[str]) -> Response:
+        """GET /images/get: one archive of all these images, a tar stream."""
+        return self.request("GET", "/images/get", [("names", ref) for ref in refs])
 
     def load_images(self, archive: Iterable[bytes], *, quiet: bool = False) -> Response:
         """POST /images/load: `archive` is sent as it comes; the answer is a stream of JSON messages."""

@@ -15,6 +15,7 @@ from sampan.api.schema.base import (
 )
 from sampan.api.schema.containers import (
     CONFIG_KEYS,
+    Committed,
     ContainerConfig,
     ContainerCreate,
     ContainerCreated,
@@ -23,6 +24,7 @@ from sampan.api.schema.containers import (
     ContainerSummary,
     ContainerTop,
     ContainerWait,
+    FilesystemChange,
     GraphDriver,
     Health,
     HealthcheckResult,
@@ -133,6 +135,7 @@ __all__ = [
     "BodyError",
     "CachesPruned",
     "Commit",
+    "Committed",
     "ConfigReference",
     "ContainerConfig",
     "ContainerCreate",
@@ -159,6 +162,7 @@ __all__ = [
     "ExecInspect",
     "ExecProcess",
     "ExecStart",
+    "FilesystemChange",
     "Firewall",
     "GraphDriver",
     "Health",

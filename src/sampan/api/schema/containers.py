@@ -205,5 +205,18 @@ class ContainerTop(Struct):
     processes: list[list[str]] = shown([])
 
 
+class FilesystemChange(Struct):
+    """One element of GET /containers/{id}/changes; `kind` is 0 for changed, 1 for added, 2 for removed."""
+
+    path: str = shown("")
+    kind: Int64 = shown(0)
+
+
+class Committed(Struct):
+    """The answer to POST /commit: the new image's id."""
+
+    id: str = shown("")
+
+
 CONFIG_KEYS = frozenset(field.encode_name.lower() for field in msgspec.structs.fields(ContainerConfig))
 """Lower-cased JSON names of ContainerConfig: a create request without any of them has no config."""

@@ -34,6 +34,9 @@ def routes(engine: Engine) -> tuple[Route, ...]:
         Route("GET", f"{one}/json", api.inspect),
         Route("GET", f"{one}/top", api.top),
         Route("GET", f"{one}/logs", api.logs),
+        Route("GET", f"{one}/export", api.export),
+        Route("GET", f"{one}/changes", api.changes),
+        Route("POST", "/commit", api.commit),
         Route("POST", f"{one}/start", api.start),
         Route("POST", f"{one}/stop", api.stop),
         Route("POST", f"{one}/restart", api.restart),
@@ -77,6 +80,28 @@ class _ContainersApi:
 
     async def top(self, request: Request) -> Answer:
         return json_response(await self._containers.top(request.name, request.query.text("ps_args")))
+
+    async def export(self, request: Request) -> Answer:
+        return Stream(await self._containers.export(request.name), "application/octet-stream", eager=False)
+
+    async def changes(self, request: Request) -> Answer:
+        return json_response(await self._containers.changes(request.name))
+
+    async def commit(self, request: Request) -> Answer:
+        request.check_json()
+        raw, query = await request.read() if request.body_expected else b"", request.query
+        body = schema.decode_any(raw) if raw.strip() else None
+        made = await self._containers.commit(
+            query.text("container"),
+            repo=query.text("repo"),
+            tag=query.text("tag"),
+            comment=query.text("comment"),
+            author=query.text("author"),
+            pause=query.flag("pause", default=True),
+            changes=query.all("changes"),
+            config=None if body is None else schema.convert(body, schema.ContainerConfig),
+        )
+        return json_response(schema.Committed(id=made), 201)
 
     async def start(self, request: Request) -> Answer:
         warnings = await self._containers.start(

@@ -25,6 +25,8 @@ def routes(engine: Engine) -> tuple[Route, ...]:
         Route("POST", "/images/create", api.create),
         Route("GET", f"{one}/json", api.inspect),
         Route("GET", f"{one}/history", api.history),
+        Route("GET", "/images/get", api.save),
+        Route("GET", f"{one}/get", api.save_one),
         Route("POST", f"{one}/tag", api.tag),
         Route("DELETE", one, api.remove),
     )
@@ -63,6 +65,12 @@ class _ImagesApi:
             raise RequestError("image name cannot be blank")
         done = await self._images.remove(request.name, force=query.flag("force"), noprune=query.flag("noprune"))
         return json_response(done)
+
+    async def save(self, request: Request) -> Answer:
+        return Stream(await self._images.save(request.query.all("names")), "application/x-tar", eager=False)
+
+    async def save_one(self, request: Request) -> Answer:
+        return Stream(await self._images.save([request.name]), "application/x-tar", eager=False)
 
     async def load(self, request: Request) -> Answer:
         messages = self._images.load(request.body, quiet=request.query.flag("quiet", default=True))
