@@ -70,6 +70,7 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]], dict[str, str]]] =
             **{name: TOP[name] for name in ("history", "import", "load", "pull", "tag")},
             "inspect": ("inspect", "IMAGE_INSPECT", "Display detailed information on one or more images"),
             "ls": ("image_list", "LS", "List images"),
+            "pack": ("image_pack", "PACK", "Make an image of programs of this machine, with all that they need"),
             "rm": ("image_change", "RM", "Remove one or more images"),
         },
         {"list": "ls", "rmi": "rm", "remove": "rm"},
