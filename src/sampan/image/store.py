@@ -29,6 +29,7 @@ from sampan.image import archive, digest, hello, importing, model, reference, re
 from sampan.image.catalog import Catalog, host_architecture
 from sampan.image.compress import Source
 from sampan.image.content import Content, sync_filesystem
+from sampan.image.difference import Difference, differences
 from sampan.image.errors import BadArchive, ImageNotFound, InvalidReference, MissingContent
 from sampan.image.history import history
 from sampan.image.layers import Layers, Progress, no_progress, unpack_stack
@@ -107,6 +108,21 @@ class Images:
     def history(self, ref: str) -> Items:
         """Return the steps that made the image, newest first, as the API's HistoryResponseItem."""
         return history(self.resolve(ref))
+
+    def differences(self, first: str, second: str) -> Iterator[Difference]:
+        """Return what the image ``second`` has otherwise than ``first``; reading goes on while it is iterated.
+
+        The layers stay meanwhile; close the iterator to let them go. Raises ImageNotFound, InvalidReference at once;
+        MissingContent while iterating, when a layer can't be read.
+        """
+        return self._differences(self.resolve(first), self.resolve(second))
+
+    def _differences(self, first: Image, second: Image) -> Iterator[Difference]:
+        with self._pinning() as pin, _unreadable():
+            for chain_id in (*first.chain_ids, *second.chain_ids):
+                pin(chain_id)
+            stacks = [[self._layers.layer(one) for one in reversed(image.chain_ids)] for image in (first, second)]
+            yield from differences(*stacks)
 
     # --- bringing in -----------------------------------------------------------------------------------------------
 
@@ -347,6 +363,14 @@ class Images:
                 self.damaged[image_id] = str(error)
                 return b"{}"
         return self._configs[image_id]
+
+
+@contextlib.contextmanager
+def _unreadable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise MissingContent(f"cannot read the image's layers: {error.strerror or error}") from error
 
 
 def _report_name(report: Report, image_id: str, name: str, holder: str | None) -> None:

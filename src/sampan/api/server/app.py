@@ -37,6 +37,7 @@ class App:
                 *networks.routes(engine.networks),
                 *own.routes(stop),
                 *own.explaining(engine.containers.explain_ports),
+                *own.comparing(engine.images),
             )
         )
 
