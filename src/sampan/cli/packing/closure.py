@@ -104,7 +104,7 @@ class Closures:
                     continue
                 found = self._find(process, name, wanting, one, inherited)
                 if found is None:
-                    missing[name] = wanting
+                    missing.setdefault(name, wanting)
                     continue
                 process.loaded[name] = found[0]
                 if found[1].soname:
