@@ -17,6 +17,7 @@ not reach to the host, 127.0.0.1 too; so does the container a1. Containers that 
 from __future__ import annotations
 
 import contextlib
+import json
 import selectors
 import socket
 import threading
@@ -300,3 +301,34 @@ class Town:
         self.servers.add(self.host, 7001, "127.0.0.1")
         for port in (8080, 8084):
             self.servers.add(self.host, port, name="relay")
+
+
+def chains_of(text: str) -> str:
+    return text[text.index("\tchain ") :]
+
+
+def elements_of(town: Town) -> dict[str, list[str]]:
+    """The elements of Sampan's sets, as nft shows them."""
+    found = {}
+    for one in json.loads(town.host.run("nft", "-j", "list", "table", "inet", "sampan"))["nftables"]:
+        for kind in ("set", "map"):
+            if "elem" in one.get(kind, {}):
+                quoted = "ifname" in one[kind]["type"]
+                found[one[kind]["name"]] = sorted(shown(element, quoted) for element in one[kind]["elem"])
+    return found
+
+
+def shown(element: object, quoted: bool) -> str:
+    match element:
+        case [key, data]:
+            return f"{shown(key, quoted)} : {shown(data, quoted)}"
+        case {"elem": {"val": key}}:  # with what it has counted
+            return shown(key, quoted)
+        case {"concat": parts}:
+            return " . ".join(shown(part, quoted) for part in parts)
+        case {"prefix": {"addr": address, "len": size}}:
+            return f"{address}/{size}"
+        case str() if quoted:
+            return f'"{element}"'
+        case _:
+            return str(element)

@@ -77,8 +77,10 @@ GROUPS: dict[str, tuple[str, dict[str, tuple[str, str, str]], dict[str, str]]] =
         "Manage images",
         {
             **{name: TOP[name] for name in ("history", "import", "load", "pull", "push", "save", "tag")},
+            "diff": ("image_diff", "DIFF", "Show what an image has otherwise than another one"),
             "inspect": ("inspect", "IMAGE_INSPECT", "Display detailed information on one or more images"),
             "ls": ("image_list", "LS", "List images"),
+            "pack": ("image_pack", "PACK", "Make an image of programs of this machine, with all that they need"),
             "prune": ("prune", "IMAGE_PRUNE", "Remove unused images"),
             "rm": ("image_change", "RM", "Remove one or more images"),
         },

@@ -73,7 +73,8 @@ def _make(
     command = merge.command(config)
     if not command:
         raise BadParameter("no command specified")
-    warnings = validate.settle(config, host, core.host, core.settings)
+    warnings = [] if platform else _foreign(image, core.images.architecture)
+    warnings += validate.settle(config, host, core.host, core.settings)
     if not config.hostname:
         own = core.host.hostname if host.network_mode == "host" else container_id[:SHORT]
         config.hostname = own
@@ -81,6 +82,15 @@ def _make(
     container = Container(container_id, name, time.time_ns(), image.id, stored, State())
     _keep(core, container, image)
     return container, warnings
+
+
+def _foreign(image: Image, architecture: str) -> list[str]:
+    """Docker's warning of an image for another machine that nobody asked for by its platform."""
+    if image.architecture in {"", architecture}:
+        return []
+    has = "/".join(filter(None, (image.os, image.architecture, image.variant)))
+    differs = f"The requested image's platform ({has}) does not match the detected host platform (linux/{architecture})"
+    return [f"{differs} and no specific platform was requested"]
 
 
 def _keep(core: Core, container: Container, image: Image) -> None:

@@ -19,13 +19,15 @@ from sampan.engine.units import SECOND, rfc3339
 from sampan.image.removal import Use
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from sampan.engine.contracts import BodyStream, Filters
     from sampan.engine.core import Core
+    from sampan.image.difference import Difference
     from sampan.image.model import Image
 
 _FILTERS: Final = frozenset({"before", "since", "dangling", "label", "reference", "until"})
+_PORTION: Final = 500  # differences that are told at once
 _LOADED: Final = "Loaded image: "
 
 
@@ -98,6 +100,23 @@ class ImageService:
         """Return the steps that made an image, newest first."""
         found = await self._core.thread(self._core.images.history, ref)
         return [schema.convert(item, schema.ImageHistory) for item in found]
+
+    async def layers(self) -> builtins.list[schema.ImageLayers]:
+        """Return the layers of every image, bottom first."""
+        return [_layers(one) for one in self._core.images.list()]
+
+    async def differences(self, first: str, second: str) -> AsyncIterator[builtins.list[schema.ImageDifference]]:
+        """Yield, in portions, what the image `second` has otherwise than `first`. Raises ImageNotFound at once."""
+        return self._portions(await self._core.thread(self._core.images.differences, first, second))
+
+    async def _portions(self, found: Iterator[Difference]) -> AsyncIterator[builtins.list[schema.ImageDifference]]:
+        try:
+            while portion := await self._core.thread(lambda: list(itertools.islice(found, _PORTION))):
+                yield [schema.ImageDifference(kind=one.kind, path=one.path, size=one.size) for one in portion]
+        finally:
+            close = getattr(found, "close", None)
+            if close is not None:
+                await self._core.thread(close)
 
     async def tag(self, ref: str, repo: str, tag: str) -> None:
         """Give an image another name."""
@@ -243,6 +262,11 @@ def _summary(image: Image, shared: int, patterns: Sequence[str]) -> schema.Image
         shared_size=shared,
         size=image.size,
     )
+
+
+def _layers(image: Image) -> schema.ImageLayers:
+    sized = zip(image.chain_ids, image.layer_sizes, strict=True)
+    return schema.ImageLayers(id=image.id, layers=[schema.ImageLayer(chain_id=one, size=size) for one, size in sized])
 
 
 def _inspect(image: Image, driver: str) -> schema.ImageInspect:

@@ -32,10 +32,10 @@ To bring it to your screen, Sampan took these steps:
  3. A small program in that image ran in the container and wrote what you are reading.
  4. The daemon passed its output to the client, and the client to your terminal.
 
-To try something larger, make an image of this machine's own programs, or load one that
-you saved elsewhere, and start a shell in it:
- $ sampan load -i image.tar
- $ sampan run -it IMAGE sh
+To try something larger, make an image of this machine's own programs, and start a
+shell in it:
+ $ sampan image pack -t tools sh ls python3
+ $ sampan run -it tools sh
 
 """
 
@@ -50,6 +50,11 @@ def is_name(text: str) -> bool:
         return reference.parse(text).tagged().familiar == f"{NAME}:latest"
     except InvalidReference:
         return False
+
+
+def is_own(image_id: str) -> bool:
+    """Tell whether an image is a built-in one, of whatever architecture."""
+    return image_id in {digest.of(configuration(one, layer(one))) for one in _MACHINES}
 
 
 def layer(architecture: str) -> bytes:

@@ -6,6 +6,7 @@ Cost.   What is there already is read once more to be hashed.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,8 @@ class Partial:
         self._digest = digest
         self._path = content.partial_path(digest)
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        fcntl.flock(self._fd, fcntl.LOCK_EX)  # while it is held, nobody takes the file for forgotten
+        os.utime(self._fd)
         self._hash = digests.hasher(digest)
         self.size = 0  # bytes that are there
         self._done = False

@@ -32,7 +32,8 @@ from sampan.image import leases as leasing
 from sampan.image.catalog import Catalog, host_architecture
 from sampan.image.compress import Source
 from sampan.image.content import Content, sync_filesystem
-from sampan.image.errors import BadArchive, ImageNotFound, InvalidReference, MissingContent
+from sampan.image.difference import Difference, differences
+from sampan.image.errors import BadArchive, ImageNotFound, InvalidReference, MissingContent, WrongPlatform
 from sampan.image.history import history
 from sampan.image.layers import Fetch, Layers, Progress, no_progress, unpack_stack
 from sampan.image.leases import LeaseRows, Leases
@@ -85,7 +86,7 @@ class Images:
         self._rows = rows
         self._layers = snapshots
         self._clock = clock
-        self._architecture = architecture or host_architecture()
+        self.architecture = architecture or host_architecture()
         self._lock = threading.RLock()  # held while rows change and while unneeded things are removed
         self._pins: Counter[str] = Counter()  # digests and chain IDs that running operations need
         self._configs: dict[str, bytes] = {}
@@ -107,14 +108,17 @@ class Images:
     def obtain(self, ref: str, platform: str | None = None) -> Image:
         """Return the image called ``ref`` to make a container of: as ``resolve``, and a built-in one is made now.
 
-        Blocks for as long as a small image takes to be stored.
+        A built-in one for another platform gives its name to that for ``platform``, as with a pull. Blocks for as long
+        as a small image takes to be stored.
         """
         try:
             return self.resolve(ref, platform)
-        except ImageNotFound:
+        except (ImageNotFound, WrongPlatform) as error:
             if not hello.is_name(ref):
                 raise
-            self.builtin(hello.NAME)
+            if isinstance(error, WrongPlatform) and not hello.is_own(self.resolve(ref).id):
+                raise
+            self._install_hello(_architecture(platform) or self.architecture)
             return self.resolve(ref, platform)
 
     @contextlib.contextmanager
@@ -146,6 +150,21 @@ class Images:
         """Return the steps that made the image, newest first, as the API's HistoryResponseItem."""
         return history(self.resolve(ref))
 
+    def differences(self, first: str, second: str) -> Iterator[Difference]:
+        """Return what the image ``second`` has otherwise than ``first``; reading goes on while it is iterated.
+
+        The layers stay meanwhile; close the iterator to let them go. Raises ImageNotFound, InvalidReference at once;
+        MissingContent while iterating, when a layer can't be read.
+        """
+        return self._differences(self.resolve(first), self.resolve(second))
+
+    def _differences(self, first: Image, second: Image) -> Iterator[Difference]:
+        with self._pinning() as pin, _unreadable():
+            for chain_id in (*first.chain_ids, *second.chain_ids):
+                pin(chain_id)
+            stacks = [[self._layers.layer(one) for one in reversed(image.chain_ids)] for image in (first, second)]
+            yield from differences(*stacks)
+
     # --- bringing in -----------------------------------------------------------------------------------------------
 
     def load(self, stream: BinaryIO, report: Report, quiet: bool = False) -> None:
@@ -159,7 +178,7 @@ class Images:
             spool.take(_source(stream))
             named = 0
             loaded: list[str] = []
-            for candidate in archive.candidates(spool, self._architecture):
+            for candidate in archive.candidates(spool, self.architecture):
                 names = [name.familiar for name in candidate.names]
                 holders = {name: self._holder(name) for name in names}
                 image = self._install(candidate, pin, names, LayerProgress(report, quiet=quiet))
@@ -190,7 +209,7 @@ class Images:
         """
         name = _new_name(ref) if ref else None
         config = importing.apply_changes(changes)
-        target = importing.parse_platform(platform, self._architecture)
+        target = importing.parse_platform(platform, self.architecture)
         with self._pinning() as pin, _disk_errors():
             with self.content.ingest() as blob:
                 source = _source(stream)
@@ -238,11 +257,14 @@ class Images:
             return self._catalog.resolve(name)
         if not hello.is_name(name):
             raise ImageNotFound(name)
+        return self._install_hello(self.architecture)
+
+    def _install_hello(self, architecture: str) -> Image:
+        layer = hello.layer(architecture)
         with self._pinning() as pin:
-            layer = hello.layer(self._architecture)
             pin(digest.of(layer))
             self.content.put(layer)
-            candidate = archive.Candidate(hello.configuration(self._architecture, layer), (digest.of(layer),))
+            candidate = archive.Candidate(hello.configuration(architecture, layer), (digest.of(layer),))
             return self._install(candidate, pin, [f"{hello.NAME}:latest"])
 
     def receiving(self) -> AbstractContextManager[Pin]:
@@ -526,6 +548,21 @@ class Images:
                 self.damaged[image_id] = str(error)
                 return b"{}"
         return self._configs[image_id]
+
+
+@contextlib.contextmanager
+def _unreadable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise MissingContent(f"cannot read the image's layers: {error.strerror or error}") from error
+
+
+def _architecture(platform: str | None) -> str:
+    """The architecture that a platform (os/arch[/variant], or a part) names by its GOARCH; "" for none."""
+    words = (platform or "").lower().split("/")
+    named = words[1] if len(words) > 1 else "" if words[0] == "linux" else words[0]
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(named, named)
 
 
 def _report_name(report: Report, image_id: str, name: str, holder: str | None) -> None:

@@ -256,7 +256,7 @@ def test_runs(clients: Clients, line: str) -> None:
     clients.alike(*shlex.split(line), stdin=b"piped\n")
 
 
-HELP = ("exec", "ps", "logs", "images", "start", "attach", "wait", "stop", "kill", "restart", "rm", "inspect", "top")
+HELP = ("exec", "ps", "logs", "start", "attach", "wait", "stop", "kill", "restart", "rm", "inspect", "top")
 HELP += ("save", "export", "diff", "commit", "image save", "container commit", "container diff", "container export")
 HELP += ("rename", "info", "events", "rmi", "tag", "load", "import", "history", "pull")
 
@@ -264,6 +264,13 @@ HELP += ("rename", "info", "events", "rmi", "tag", "load", "import", "history", 
 @pytest.mark.parametrize("name", [*HELP, "container ls", "image rm", "image inspect", "container inspect"])
 def test_help(clients: Clients, name: str) -> None:
     clients.same(*name.split(), "--help")
+
+
+def test_help_of_images(clients: Clients) -> None:
+    """Docker's, and a flag that has a meaning of its own here (Docker's client shows one to experimental daemons)."""
+    expected, got = clients.docker("images", "--help").out, clients.sampan("images", "--help").out
+    assert got.partition("      --tree")[0] == expected.partition("      --tree")[0].rstrip("\n") + "\n"
+    assert "      --tree            Show which images share which layers" in got
 
 
 @pytest.mark.parametrize("name", ["run", "create"])

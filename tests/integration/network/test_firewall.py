@@ -7,7 +7,6 @@ away and wants the requirement that the rule is for to fail.
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import struct
 import threading
@@ -22,7 +21,7 @@ from sampan.linux.netlink import NETLINK_NETFILTER, Socket
 from sampan.network import ruleset
 from sampan.network.model import Publication
 from support.netlab import Space, netlab
-from support.town import BACK, DESIRED, FAR4, FAR6, SOON_S, Town
+from support.town import BACK, DESIRED, FAR4, FAR6, SOON_S, Town, chains_of, elements_of
 
 HOST4, HOST6 = "192.0.2.2", "2001:db8:1::2"
 
@@ -566,37 +565,6 @@ def other_table(town: Town, base: str, rule: str) -> Iterator[None]:
         yield
     finally:
         town.host.run("nft", "delete table inet others")
-
-
-def chains_of(text: str) -> str:
-    return text[text.index("\tchain ") :]
-
-
-def elements_of(town: Town) -> dict[str, list[str]]:
-    """The elements of Sampan's sets, as nft shows them."""
-    found = {}
-    for one in json.loads(town.host.run("nft", "-j", "list", "table", "inet", "sampan"))["nftables"]:
-        for kind in ("set", "map"):
-            if "elem" in one.get(kind, {}):
-                quoted = "ifname" in one[kind]["type"]
-                found[one[kind]["name"]] = sorted(shown(element, quoted) for element in one[kind]["elem"])
-    return found
-
-
-def shown(element: object, quoted: bool) -> str:
-    match element:
-        case [key, data]:
-            return f"{shown(key, quoted)} : {shown(data, quoted)}"
-        case {"elem": {"val": key}}:  # with what it has counted
-            return shown(key, quoted)
-        case {"concat": parts}:
-            return " . ".join(shown(part, quoted) for part in parts)
-        case {"prefix": {"addr": address, "len": size}}:
-            return f"{address}/{size}"
-        case str() if quoted:
-            return f'"{element}"'
-        case _:
-            return str(element)
 
 
 def raw_sender(space: Space) -> socket.socket:

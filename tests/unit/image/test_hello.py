@@ -39,7 +39,7 @@ def test_its_bytes_are_the_same_every_time() -> None:
     assert hashlib.sha256(hello.layer("arm64")).hexdigest()[:12] == ARM64
 
 
-AMD64, ARM64 = "3a162a25f80c", "35587cc1ec98"
+AMD64, ARM64 = "a098b47ad19f", "ac99442cb007"
 
 
 def test_other_machines() -> None:
@@ -54,3 +54,10 @@ def test_other_machines() -> None:
 )  # fmt: skip
 def test_names(text: str, answer: bool) -> None:
     assert hello.is_name(text) is answer
+
+
+def test_its_own_images_are_known() -> None:
+    for architecture in ("amd64", "arm64"):
+        content = hello.configuration(architecture, hello.layer(architecture))
+        assert hello.is_own(digest.of(content))
+    assert not hello.is_own(digest.of(b"{}"))

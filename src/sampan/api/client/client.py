@@ -484,6 +484,23 @@ class Client:
         answer: list[Json] = self.decode(response)
         return answer
 
+    def image_layers(self) -> list[Json]:
+        """GET /sampan/v1/images/layers: of each image ``{"Id": …, "Layers": [{"ChainId": …, "Size": …}, …]}``."""
+        target = "/sampan/v1/images/layers"
+        response = self._exchange("GET", target, None, None)
+        if response.status >= 400:
+            raise self._error(response, target)
+        answer: list[Json] = self.decode(response)
+        return answer
+
+    def image_differences(self, first: str, second: str) -> Response:
+        """GET /sampan/v1/images/{first}/diff: JSON lines ``{"Kind": "A"|"C"|"D", "Path": …, "Size": …}``."""
+        target = f"/sampan/v1/images/{quote(_named(first, 'image'), _PATH)}/diff{query_string([('to', second)])}"
+        response = self._exchange("GET", target, None, None)
+        if response.status >= 400:
+            raise self._error(response, target)
+        return response
+
     def inspect_raw(self, path: str) -> bytes:
         """GET `path` (``/networks/x``, ``/volumes/x`` …) as the daemon's own bytes."""
         return self.read(self.request("GET", path))

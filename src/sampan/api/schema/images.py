@@ -90,3 +90,28 @@ class ImageDelete(Struct):
 
     untagged: str = ""
     deleted: str = ""
+
+
+class ImageDifference(Struct):
+    """One line of GET /sampan/v1/images/{name}/diff: what the image `to` has otherwise."""
+
+    kind: str = shown("")
+    """"A" for added, "C" for changed, "D" for deleted."""
+    path: str = shown("")
+    size: Int64 = shown(0)
+    """Bytes that it has more."""
+
+
+class ImageLayer(Struct):
+    """A layer on the layers that it was made for: images that share its chain ID share all of them."""
+
+    chain_id: str = shown("")
+    size: Int64 = shown(0)
+
+
+class ImageLayers(Struct):
+    """One image of GET /sampan/v1/images/layers."""
+
+    id: str = shown("")
+    layers: list[ImageLayer] = shown([])
+    """Bottom first."""

@@ -39,6 +39,7 @@ class App:
                 *disk.routes(engine),
                 *own.routes(stop),
                 *own.explaining(engine.containers.explain_ports),
+                *own.comparing(engine.images),
             )
         )
 

@@ -29,6 +29,10 @@ def list_images(session: Session, arguments: Arguments) -> int:
     filters = dict(arguments["filter"] or {})
     if name:
         filters["reference"] = [*filters.get("reference", ()), name]
+    if arguments["tree"]:
+        from sampan.cli.output.image_tree import show
+
+        return show(session, arguments, filters)
     images = session.client.images(everything=arguments["all"], filters=filters)
     text = arguments["format"] or ("" if quiet else session.config.get("imagesFormat", "")) or "table"
     trunc = not arguments["no-trunc"]
@@ -60,6 +64,7 @@ _FLAGS = (
     Flag("format", STRING, FORMAT_HELP),
     Flag("no-trunc", BOOL, "Don't truncate output"),
     Flag("quiet", BOOL, "Only show image IDs", "q"),
+    Flag("tree", BOOL, "Show which images share which layers, each layer's size once"),
 )
 _ALIASES = ("image ls", "image list", "images")
 IMAGES_USE = "[OPTIONS] [REPOSITORY[:TAG]]"

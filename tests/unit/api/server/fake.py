@@ -118,6 +118,18 @@ class FakeEngine:
         self.note("explain_ports", ref)
         return [schema.PortVerdict(port="80/tcp", published="0.0.0.0:8080", who="anybody", verdict="yes", rule="x")]
 
+    async def layers(self) -> list[Any]:
+        return [schema.ImageLayers(id="i", layers=[schema.ImageLayer(chain_id="c", size=5)])]
+
+    async def differences(self, first: str, second: str) -> AsyncIterator[list[Any]]:
+        self.note("differences", first, second)
+        return self._differences(second)
+
+    async def _differences(self, second: str) -> AsyncIterator[list[Any]]:
+        yield [schema.ImageDifference(kind="A", path="/x", size=3), schema.ImageDifference(kind="D", path="/y")]
+        if second == "broken":
+            raise Refused("cannot read the image's layers", 500)
+
     async def stop(self, ref: str, **rest: Any) -> None:
         self.note("stop", ref, rest)
 
