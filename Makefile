@@ -49,8 +49,10 @@ lint: $(STAMP)  ## style, types, who imports whom, and no file over 600 lines
 
 bench: $(STAMP)  ## the same work on Sampan and on a current Docker, medians and ratios (ARGS=--quick for few runs)
 	@tests/support/packages bench
+	@tests/support/packages
 	@PYTHONPATH=tests $(BIN)/python bench/run.py $(ARGS)
 	@PYTHONPATH=tests $(BIN)/python bench/networks.py $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python bench/images.py $(ARGS)
 
 crash: $(STAMP)  ## kill the daemon, zygote and monitors a few hundred times at random moments
 	@tests/support/packages

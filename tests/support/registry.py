@@ -90,6 +90,12 @@ class Registry:
             self.process.wait()
             self.process = None
 
+    def empty(self) -> None:
+        """Forget all that was pushed."""
+        self.stop()
+        shutil.rmtree(self.home / "data", ignore_errors=True)
+        self.start()
+
     def requests(self) -> list[str]:
         """Method and path of every request so far, in order."""
         lines = [line for line in self.log.read_text().splitlines() if '"' in line and " HTTP/1." in line]

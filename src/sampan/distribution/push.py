@@ -10,6 +10,7 @@ Messages are dockerd's: distribution/push_v2.go.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -63,16 +64,16 @@ class Push:
 
     def run(self, workers: int) -> Descriptor:
         """Do it with so many threads; return what was stored. Raises DistributionError, ImageError."""
-        try:
-            image = self._images.resolve(self._name.familiar)
-        except ImageNotFound:
-            raise NotThere(
-                404, "", f"An image does not exist locally with the tag: {self._name.familiar_name}"
-            ) from None
-        stored = self._stored_manifest(image)
-        for diff_id in dict.fromkeys(reversed(image.diff_ids)):
-            self._say(diff_id, "Preparing")
-        with self._images.receiving() as pin:
+        with contextlib.ExitStack() as stack:
+            try:
+                image = stack.enter_context(self._images.holding(self._name.familiar))
+            except ImageNotFound:
+                text = f"An image does not exist locally with the tag: {self._name.familiar_name}"
+                raise NotThere(404, "", text) from None
+            pin = stack.enter_context(self._images.receiving())
+            stored = self._stored_manifest(image)
+            for diff_id in dict.fromkeys(reversed(image.diff_ids)):
+                self._say(diff_id, "Preparing")
             layers = self._send_layers(image, pin, workers, as_it_came=stored is not None)
             self._send(Descriptor(DOCKER_CONFIG, image.id, self._content.size(image.id)), "", ())
             if stored is None:
