@@ -18,7 +18,14 @@ from typing import IO, Final
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
-from urllib3.exceptions import HTTPError, LocationParseError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import (
+    HTTPError,
+    IncompleteRead,
+    InvalidChunkLength,
+    LocationParseError,
+    NameResolutionError,
+    NewConnectionError,
+)
 
 import sampan
 from sampan.distribution.config import Certificates
@@ -177,6 +184,10 @@ def plain_reason(error: BaseException) -> str:
             return _dial(seen)
         if isinstance(seen, TimeoutError):
             return "i/o timeout"
+        if isinstance(seen, IncompleteRead | InvalidChunkLength):
+            return "unexpected EOF"
+        if isinstance(seen, ConnectionResetError):
+            return "read: connection reset by peer"
         following = seen.__cause__ or getattr(seen, "reason", None) or seen.__context__
         if not isinstance(following, BaseException):
             break

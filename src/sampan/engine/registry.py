@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from sampan.api import schema
 from sampan.engine.errors import BadParameter
@@ -16,7 +16,7 @@ from sampan.image import digest as digests
 from sampan.image import reference
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from typing import Any
 
     from sampan.distribution.auth import Credentials
@@ -77,6 +77,33 @@ class Registry:
             for one in wanted:
                 self._room().push(one, credentials, listener)
                 self._publish("push", one.familiar, one.familiar, {"name": one.familiar_name})
+
+        return self._messages(work)
+
+    def import_url(
+        self, url: str, *, repo: str, tag: str, message: str, changes: Sequence[str], platform: str | None
+    ) -> AsyncIterator[bytes]:
+        """Make an image of an archive that a web server has. Yields dockerd's messages, the last one with its id.
+
+        Before the first message it may raise ImageError.
+        """
+        images = self._core.images
+        name = f"{repo}:{tag}" if repo and tag else repo or None
+
+        def work(listener: Listener) -> None:
+            from sampan.distribution.fetch import opened
+
+            with opened(url, listener) as archive:
+                listener.tell({"status": f"Downloading from {archive.url}"})
+                image = images.import_(
+                    cast("BinaryIO", archive),
+                    name,
+                    message=message,
+                    changes=changes,
+                    platform=platform,
+                )
+            listener.tell({"status": image.id})
+            self._publish("import", image.id, image.id, {**image.labels, "name": name or image.id})
 
         return self._messages(work)
 

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from support.daemon import Sampand
-from support.fakeregistry import FakeRegistry, digest_of, send
+from support.fakeregistry import FakeRegistry, digest_of, send, serving
 from support.images import BUSYBOX
 from support.privileges import root_or_skip
 from support.registry import PASSWORD, USER, Registry
@@ -230,3 +230,46 @@ def tar_block(number: int) -> bytes:
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         archive.addfile(tarfile.TarInfo(f"file{number}"))
     return buffer.getvalue()
+
+
+# --- import from a web server ----------------------------------------------------------------------------------------
+
+
+def test_an_archive_from_a_web_server(sampand: Sampand) -> None:
+    with FakeRegistry(sampand.space, 5050) as server:
+        server.answers["GET /root.tar"] = lambda handler: send(handler, 302, Location="/there.tar")
+        server.answers["GET /there.tar"] = serving(tar_block(1), "application/x-tar")
+        url = "http://127.0.0.1:5050/root.tar"
+        said = sampand.engine.ok("import", "--change", "CMD /file1", "-m", "from there", url, "web:1").splitlines()
+        assert said[0] == f"Downloading from {url}"
+        assert said[1] == sampand.engine.look("web:1", "{{.Id}}")
+        assert sampand.engine.look("web:1", "{{.Comment}} {{.Config.Cmd}}") == "from there [/bin/sh -c /file1]"
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("http://127.0.0.1:5050/none.tar", "failed to GET http://127.0.0.1:5050/none.tar with status 404 Not Found"),
+        ("http://127.0.0.1:5050/file", 'redirects to "file:///etc/passwd", which is not HTTP'),
+        ("http://127.0.0.1:5050/half", "unexpected EOF"),
+        ("http://127.0.0.1:5050/html", ""),
+        ("http://127.0.0.1:1/x", "dial tcp 127.0.0.1:1: connect: connection refused"),
+        ("http://u:p@127.0.0.1:5050/x", "only http and https URLs without credentials"),
+    ],
+)
+def test_web_servers_that_have_none(shared_sampand: Sampand, source: str, text: str) -> None:
+    def half(handler: Any) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "100000")
+        handler.end_headers()
+        handler.wfile.write(tar_block(1)[:700])
+        handler.close_connection = True
+
+    before = shared_sampand.engine.ok("images", "-aq")
+    with FakeRegistry(shared_sampand.space, 5050) as server:
+        server.answers["GET /file"] = lambda handler: send(handler, 302, Location="file:///etc/passwd")
+        server.answers["GET /half"] = half
+        server.answers["GET /html"] = serving(b"<html>" * 1000, "text/html")
+        answer = shared_sampand.engine.docker("import", source, "web:1")
+    assert answer.code == 1 and text in answer.err, answer
+    assert shared_sampand.engine.ok("images", "-aq") == before

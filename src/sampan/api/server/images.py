@@ -82,9 +82,7 @@ class _ImagesApi:
             return await registries.pull(self._registry, request)
         source = query.text("fromSrc")
         if source != "-":
-            raise RequestError(
-                f"cannot import from {source!r}: only an archive in the request's body (fromSrc=-) is read"
-            )
+            return await registries.import_url(self._registry, request)
         digest = await self._images.import_(
             request.body,
             repo=query.text("repo"),

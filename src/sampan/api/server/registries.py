@@ -38,6 +38,20 @@ async def pull(registry: Registry, request: Request) -> Answer:
     return await _stream(messages, "POST /images/create")
 
 
+async def import_url(registry: Registry, request: Request) -> Answer:
+    """POST /images/create?fromSrc=URL."""
+    query = request.query
+    messages = registry.import_url(
+        query.text("fromSrc"),
+        repo=query.text("repo"),
+        tag=query.text("tag"),
+        message=query.text("message"),
+        changes=query.all("changes"),
+        platform=query.text("platform") or None,
+    )
+    return await _stream(messages, "POST /images/create")
+
+
 class _RegistryApi:
     """The handlers."""
 
