@@ -174,25 +174,31 @@ def plain_reason(error: BaseException) -> str:
     """Return why a request failed, in Go's words where people know them: a urllib3 error wraps others."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, ssl.SSLCertVerificationError):
-            return f"tls: failed to verify certificate: {seen.verify_message}"
-        if isinstance(seen, ssl.SSLError):
-            if "WRONG_VERSION_NUMBER" in str(seen) or "RECORD_LAYER" in str(seen):
-                return "http: server gave HTTP response to HTTPS client"
-            return f"tls: {seen.reason or seen}"
-        if isinstance(seen, NewConnectionError | NameResolutionError):
-            return _dial(seen)
-        if isinstance(seen, TimeoutError):
-            return "i/o timeout"
-        if isinstance(seen, IncompleteRead | InvalidChunkLength):
-            return "unexpected EOF"
-        if isinstance(seen, ConnectionResetError):
-            return "read: connection reset by peer"
+        if known := _known(seen):
+            return known
         following = seen.__cause__ or getattr(seen, "reason", None) or seen.__context__
         if not isinstance(following, BaseException):
             break
         seen = following
     return str(seen or error)
+
+
+def _known(error: BaseException) -> str:
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"tls: failed to verify certificate: {error.verify_message}"
+        case ssl.SSLError():
+            if "WRONG_VERSION_NUMBER" in str(error) or "RECORD_LAYER" in str(error):
+                return "http: server gave HTTP response to HTTPS client"
+            return f"tls: {error.reason or error}"
+        case NewConnectionError() | NameResolutionError():
+            return _dial(error)
+    kinds = (
+        ((TimeoutError,), "i/o timeout"),
+        ((IncompleteRead, InvalidChunkLength), "unexpected EOF"),
+        ((ConnectionResetError,), "read: connection reset by peer"),
+    )
+    return next((text for types, text in kinds if isinstance(error, types)), "")
 
 
 def _dial(error: NewConnectionError) -> str:
