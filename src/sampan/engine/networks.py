@@ -85,6 +85,7 @@ class Networks:
         driver = body.driver or "bridge"
         _check_kind(body, driver)
         config = [msgspec.to_builtins(one) for one in (body.ipam.config if body.ipam else None) or []]
+        config.sort(key=lambda one: ":" in (one.get("Subnet") or ""))  # as dockerd shows them; clients send any order
         ipv6 = bool(body.enable_ipv6)
         if not body.config_only:
             _check_pools(config)

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import logging
+import termios
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from http import HTTPStatus
@@ -37,6 +39,9 @@ READ_SIZE: Final = 1 << 16  # bytes a read; asyncio's 256 KiB make malloc map pa
 PIPELINE_BUFFER: Final = 1 << 16  # bytes of later requests that are read ahead
 UNREAD_LIMIT: Final = 1 << 18  # bytes of an unread body worth reading to keep the connection; as Go's net/http
 LINGER_S: Final = 0.5  # seconds to let the client read an answer while it is still sending; as Go's net/http
+SWALLOWING: Final = "docker-sdk-python"  # reads the head with a buffer, and then past it: what was behind it is lost
+READ_TRIES: Final = 500
+READ_TRY_S: Final = 0.001
 HTTP2_PREFACE: Final = b"PRI * HTTP/2"
 
 _REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
@@ -109,6 +114,7 @@ class Connection(asyncio.Protocol):
         self._endless = False
         self._released = self._lingering = False
         self._unread = 0  # bytes of an unwanted body
+        self._swallows = False
         self._deadline: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
         self.transport: asyncio.Transport
@@ -230,6 +236,7 @@ class Connection(asyncio.Protocol):
             return False
         path, _, query = event.target.decode("latin-1").partition("?")
         self._body = Body(self)
+        self._swallows = headers.get("user-agent", "").startswith(SWALLOWING)
         request = Request(
             event.method.decode("latin-1"),
             path,
@@ -457,10 +464,21 @@ class Connection(asyncio.Protocol):
             await self._drained
         if self.transport.is_closing():
             raise ClientGone
+        if self._swallows:
+            await self._until_read()
         sock: socket.socket = self.transport.get_extra_info("socket").dup()
         self._released = True
         self.transport.abort()
         return sock, self._machine.trailing_data[0]
+
+    async def _until_read(self) -> None:
+        """Wait until the client has read the head, for a moment at most: what it reads with it, it loses."""
+        fd, unread = self.transport.get_extra_info("socket").fileno(), bytearray(4)
+        for _ in range(READ_TRIES):
+            fcntl.ioctl(fd, termios.TIOCOUTQ, unread)  # unix(7), tcp(7): bytes that are still on the way
+            if not any(unread):
+                return
+            await asyncio.sleep(READ_TRY_S)
 
     def close_idle(self) -> None:
         """Close if nothing is being answered."""

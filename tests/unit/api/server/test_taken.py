@@ -158,3 +158,22 @@ def test_a_flood_behind_the_head_arrives_whole(tmp_path: Path, round_: int) -> N
             assert got == data
 
     run(body())
+
+
+@pytest.mark.parametrize("client", ["docker-sdk-python/7.1.0", "Docker-Client/28.2.2 (linux)"])
+def test_docker_py_gets_the_head_alone(tmp_path: Path, client: str) -> None:
+    """It would lose what it reads together with the head: nothing comes before it has read that."""
+
+    async def body() -> None:
+        async with Bench(tmp_path) as bench:
+            raw = socket.socket(socket.AF_UNIX)
+            raw.connect(str(bench.path))
+            raw.sendall(request("POST", "/v1.45/containers/c/attach?stream=1", None, *UPGRADE, f"User-Agent: {client}"))
+            await asyncio.sleep(0.1)
+            assert bench.engine.taken.empty() == client.startswith("docker-sdk")
+            assert raw.recv(4096, socket.MSG_DONTWAIT).startswith(b"HTTP/1.1 101 ")
+            sock, _ = await asyncio.wait_for(bench.engine.taken.get(), 5)
+            sock.close()
+            raw.close()
+
+    run(body())
