@@ -243,7 +243,9 @@ class Campaign:
         """Cgroups and directories named after a container."""
         cgroups = [path for path in cgroup_directories() if container in path]
         bases = (self.sampand.data / "containers", self.sampand.exec)
-        return cgroups + [str(path) for base in bases for path in base.rglob(f"*{container}*")]
+        walks = (os.walk(base) for base in bases)  # which passes over what goes away meanwhile, as rglob doesn't
+        found = (f"{place}/{name}" for walk in walks for place, names, files in walk for name in (*names, *files))
+        return cgroups + [path for path in found if container in path.rpartition("/")[2]]
 
     def check_counter(self) -> None:
         """The log counts from 1 without a hole to somewhere near now; then the counter is replaced."""
