@@ -10,7 +10,7 @@ Messages are dockerd's: distribution/pull_v2.go and distribution/xfer/download.g
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sampan.distribution import manifest as manifests
@@ -43,7 +43,6 @@ class Store:
 class Found:
     """What a registry has under a name."""
 
-    source: Repository  # that gave it
     content: bytes
     descriptor: Descriptor  # of an index where there is one
 
@@ -65,9 +64,7 @@ class Pull:
     def run(self) -> Image:
         """Do it. Raises DistributionError, ImageError; before the first message nothing has been changed."""
         found = self._find(self._name.digest or self._name.tag or "latest")
-        self._listener.tell(
-            {"status": f"Pulling from {shown_repository(self._name)}", "id": self._name.tag or self._name.digest}
-        )
+        self._listener.tell({"status": f"Pulling from {self._name.path}", "id": self._name.tag or self._name.digest})
         image, fresh = self._obtain(found)
         self._listener.tell({"status": f"Digest: {found.descriptor.digest}"})
         what = "Downloaded newer image" if fresh else "Image is up to date"
@@ -88,7 +85,7 @@ class Pull:
                     break
                 continue
             put_first(self._sources, source)
-            return Found(source, content, descriptor)
+            return Found(content, descriptor)
         assert last is not None
         raise _told(last, self._name)
 
@@ -187,11 +184,6 @@ class Pull:
         return self._images.content.read(config.digest, CONFIG_LIMIT)
 
 
-def shown_repository(name: Reference) -> str:
-    """Return a repository as dockerd names it in a pull: without the registry's host."""
-    return name.path
-
-
 def _another_may_do(source: Repository, error: DistributionError) -> bool:
     """Tell whether the next endpoint is worth a try: behind a mirror, and where there was no answer."""
     return source.endpoint.mirror or isinstance(error, Unreachable)
@@ -209,10 +201,3 @@ def _told(error: DistributionError, name: Reference) -> DistributionError:
         )
         return NotThere(404, error.code, text)
     return error
-
-
-def with_tag(name: Reference, tag: str) -> Reference:
-    """Return a name with a tag or a digest, as the API's ``tag`` parameter may be either."""
-    if ":" in tag:
-        return name.with_digest(tag)
-    return replace(name, digest=None).with_tag(tag)
