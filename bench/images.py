@@ -14,6 +14,8 @@ import contextlib
 import io
 import os
 import random
+import secrets
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
@@ -31,7 +33,8 @@ from support.images import debian_tar, save_archive
 from support.netlab import Space
 from support.registry import Registry
 
-HOST: Final = "127.0.0.1:5000"
+PORT: Final = 5999
+HOST: Final = f"127.0.0.1:{PORT}"
 NAME: Final = f"{HOST}/bench/debian:1"
 MADE: Final = "bench/committed:1"
 WRITE: Final = "mkdir /big; for i in 0 1 2 3 4 5 6 7 8 9; do dd if=/dev/urandom of=/big/$i bs=1M count=10; done; sync"
@@ -88,7 +91,7 @@ class Side:
 @contextlib.contextmanager
 def side(engine: Engine, space: Space, archive: Path) -> Iterator[Side]:
     """The engine with all that it needs."""
-    with Registry(space) as registry:
+    with Registry(space, PORT) as registry:
         try:
             yield Side(engine, registry, archive)
         finally:
@@ -96,9 +99,13 @@ def side(engine: Engine, space: Space, archive: Path) -> Iterator[Side]:
 
 
 def make_archive(engine: Engine, home: Path) -> Path:
-    """Debian as `docker save` of the engine writes it."""
-    archive = home / "debian.tar"
-    engine.ok("import", str(debian_tar()), NAME, timeout=300)
+    """Debian as `docker save` of the engine writes it, with a file of its own: no engine has its layer already."""
+    archive, root = home / "debian.tar", home / "root.tar"
+    shutil.copy(debian_tar(), root)
+    with tarfile.open(root, "a") as appended:
+        appended.addfile(tarfile.TarInfo(secrets.token_hex(8)))
+    engine.ok("import", str(root), NAME, timeout=300)
+    root.unlink()
     engine.ok("save", "-o", str(archive), NAME, timeout=300)
     engine.ok("rmi", "-f", NAME)
     return archive
