@@ -186,6 +186,9 @@ def _canonical(text: str) -> bool:
     return True
 
 
+LABEL_LIMIT: Final = 63  # RFC 1035, 2.3.4: a longer one would be found by nobody
+
+
 def check_endpoint(
     network: Network,
     *,
@@ -206,6 +209,11 @@ def check_endpoint(
         f"invalid IPv{version} address: {text}" for version, text in ((4, ipv4), (6, ipv6)) if _odd(text, version)
     ]
     faults += [f"invalid link-local IP address: {text}" for text in link_local if _odd(text, 0)]
+    faults += [
+        f"invalid network-scoped alias: {alias}: no name has a part of more than {LABEL_LIMIT} characters"
+        for alias in aliases
+        if any(len(label.encode()) > LABEL_LIMIT for label in alias.split("."))
+    ]
     faults += _placed(network, 4, ipv4) + _placed(network, 6, ipv6)
     if mac and not _MAC.fullmatch(mac):
         raise BadConfig(f"invalid MAC address {mac}")

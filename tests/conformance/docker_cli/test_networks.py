@@ -200,10 +200,16 @@ def test_names_end_with_their_network(net: Site) -> None:
 
 
 def test_an_alias_of_200_characters(net: Site) -> None:
+    """No DNS name can be that long: it is refused, when the container is made and when it is connected."""
     one, long = net.network("one"), "a" * 200
-    web = net.sleeper("web", "--network", one, "--network-alias", long)
-    assert net.finds(web, long) == set()
-    assert net.finds(web, web) == {net.address(web, one)}
+    text = "no name has a part of more than 63 characters"
+    answer = net.run("--network", one, "--network-alias", long, BUSYBOX, "true")
+    assert answer.code == 125 and text in answer.err
+    web = net.sleeper("web", "--network", one)
+    other = net.network("two")
+    answer = net.engine.docker("network", "connect", "--alias", long, other, web)
+    assert answer.code == 1 and text in answer.err
+    net.engine.ok("network", "connect", "--alias", "b" * 63, other, web)
 
 
 def test_no_aliases_on_the_default_bridge(net: Site) -> None:

@@ -342,7 +342,7 @@ def test_wrong_wishes_for_an_endpoint(network: Network, wishes: dict[str, object
 
 
 def test_right_wishes_for_an_endpoint() -> None:
-    pools.check_endpoint(GIVEN, ipv4="10.77.0.9", aliases=["a", "x" * 200], mac="02:42:aa:BB:cc:dd")
+    pools.check_endpoint(GIVEN, ipv4="10.77.0.9", aliases=["a", "x" * 63 + ".y"], mac="02:42:aa:BB:cc:dd")
     pools.check_endpoint(DEFAULTED)
 
 
