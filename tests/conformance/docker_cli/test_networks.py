@@ -148,8 +148,8 @@ def test_a_port_answers_only_when_the_application_does(net: Site) -> None:
     assert net.silent(net.host, "127.0.0.1", 28480)
     net.serve(web)
     assert net.ask(net.host, "127.0.0.1", 28480)
-    net.engine.ok("stop", web)
-    assert net.silent(net.host, "127.0.0.1", 28480)
+    net.engine.ok("stop", web)  # the server is this test's own, and goes on
+    wait_for(lambda: net.silent(net.host, "127.0.0.1", 28480), "the port is taken back")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
@@ -206,8 +206,7 @@ def test_an_alias_of_200_characters(net: Site) -> None:
     answer = net.run("--network", one, "--network-alias", long, BUSYBOX, "true")
     assert answer.code == 125 and text in answer.err
     web = net.sleeper("web", "--network", one)
-    other = net.network("two")
-    answer = net.engine.docker("network", "connect", "--alias", long, other, web)
+    answer = net.engine.docker("network", "connect", "--alias", long, other := net.network("two"), web)
     assert answer.code == 1 and text in answer.err
     net.engine.ok("network", "connect", "--alias", "b" * 63, other, web)
 
