@@ -137,10 +137,10 @@ class Authorizer:
                 with self._lock:
                     self._tokens[tuple(sorted(scopes))] = token, ends
                 return before != f"Bearer {token}"
-            if challenge.scheme == "basic" and self._credentials.username and not self._basic:
+            if challenge.scheme == "basic" and self._credentials.username:
                 with self._lock:
                     self._basic = True
-                return True
+                return sent.get("Authorization", "") != self._basic_value()  # others may have been told meanwhile
         return False
 
     def _basic_value(self) -> str:

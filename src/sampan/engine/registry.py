@@ -54,6 +54,8 @@ class Registry:
         Before the first message it may raise ImageError.
         """
         name = _named(image, tag)
+        if name.familiar_name == "scratch":
+            raise BadParameter("'scratch' is a reserved name")
         credentials = _credentials(auth)
 
         def work(listener: Listener) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from support.daemon import Sampand
 from support.fakeregistry import FakeRegistry, digest_of, send, serving
-from support.images import BUSYBOX
+from support.images import BUSYBOX, save_archive
 from support.privileges import root_or_skip
 from support.registry import PASSWORD, USER, Registry
 
@@ -201,6 +201,26 @@ def test_a_mirror_that_breaks_off_hands_over_to_the_registry(tmp_path: Path) -> 
         sampand.engine.ok("pull", "127.0.0.1:5012/x")
         ranges = [headers.get("Range") for _, asked, headers in origin.seen if asked == path]
         assert ranges == [f"bytes={1 << 19}-"]
+
+
+def test_many_layers_to_a_registry_with_a_password(sampand: Sampand, tmp_path: Path) -> None:
+    """Its first requests go at once, all of them without credentials: each is to be asked again."""
+    name = "127.0.0.1:5000/many:1"
+    archive = tmp_path / "many.tar"
+    archive.write_bytes(save_archive([tar_block(number) for number in range(10)], {}, [name]))
+    sampand.engine.ok("load", "-i", str(archive))
+    environment = sampand.engine.environment | {"DOCKER_CONFIG": str(tmp_path)}
+
+    def docker(*arguments: str, stdin: bytes = b"") -> None:
+        argv = sampand.engine.argv(*arguments)
+        done = subprocess.run(argv, env=environment, input=stdin, capture_output=True, check=False)
+        assert done.returncode == 0, done
+
+    with Registry(sampand.space, password=True) as registry:
+        docker("login", "-u", USER, "--password-stdin", registry.host, stdin=PASSWORD.encode())
+        for _ in range(5):
+            docker("push", name)
+            registry.empty()
 
 
 def test_so_many_downloads_at_once(tmp_path: Path) -> None:
