@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -23,7 +24,7 @@ class _Aside(threading.local):
         self.paths: list[Path] = []
 
 
-class Driver:
+class Driver(ABC):
     """Layers and active snapshots below one data root; see ``snapshots.Snapshots`` for what the methods mean."""
 
     name: str
@@ -100,9 +101,9 @@ class Driver:
             path = self._active.add(key, top, self._directories)
         self._fill(path, names, fresh=fresh)
 
+    @abstractmethod
     def _fill(self, path: Path, names: Sequence[str], *, fresh: bool) -> None:
         """Give the writable layer its content; ``names`` are the layers, bottom first, ``fresh`` tells a first call."""
-        raise NotImplementedError
 
     def discard(self, key: str) -> None:
         """Remove an active snapshot."""
