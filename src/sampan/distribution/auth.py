@@ -19,11 +19,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode, urlsplit
 
 from sampan.distribution.errors import BadContent, Denied
-from sampan.distribution.transport import Transport
+from sampan.distribution.transport import Transport, json_object
 
 TOKEN_LIMIT: Final = 1 << 20  # bytes of a token server's answer
 _LEAST_S: Final = 60  # how long a token lasts when nothing is said: token.md
@@ -188,7 +188,7 @@ class Authorizer:
         where = url.partition("?")[0]
         if answer.status != 200 or len(content) > TOKEN_LIMIT:
             raise BadContent(f"{where}: the token server answered {answer.status}")
-        document = _object(content, where)
+        document = json_object(content, f"{where}: the token server's answer is no JSON object")
         token = document.get("token") or document.get("access_token")
         if not isinstance(token, str) or not token or not token.isprintable():
             raise BadContent(f"{where}: authorization server did not include a token in the response")
@@ -197,13 +197,3 @@ class Authorizer:
         lasts = document.get("expires_in")
         seconds = lasts if isinstance(lasts, int | float) and lasts > _LEAST_S else _LEAST_S
         return token, self._clock() + seconds - _EARLY_S
-
-
-def _object(content: bytes, where: str) -> dict[str, Any]:
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise BadContent(f"{where}: the token server's answer is no JSON object")
-    return document

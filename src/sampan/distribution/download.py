@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from urllib3.exceptions import HTTPError
 
-from sampan.distribution.errors import BadContent, Cancelled, DistributionError, NotThere, Refused, Unreachable
+from sampan.distribution.errors import BadContent, Cancelled, DistributionError, Unreachable
 from sampan.distribution.listener import HEARD_S, Slots
 from sampan.distribution.transport import BLOCK, plain_reason
 from sampan.image.errors import DigestMismatch, ImageError
@@ -70,7 +70,7 @@ class Downloads:
                 return
             gained = self._size(blob.digest) > before
             failures = 0 if gained else failures + 1
-            if failures >= self._registries().max_attempts or not _is_passing(error):
+            if failures >= self._registries().max_attempts or not error.passing:
                 raise error
             listener.gone.wait(SHORT_PAUSE_S if gained else min(PAUSE_S * 2 ** (failures - 1), MAX_PAUSE_S))
             listener.check()
@@ -114,6 +114,7 @@ class Downloads:
         answer, start = source.open_blob(blob.digest, part.size)
         if start == 0:
             part.restart()
+        whole = False
         try:
             while chunk := answer.read(BLOCK, decode_content=False):
                 listener.check()
@@ -121,13 +122,11 @@ class Downloads:
                     raise BadContent(f"blob {blob.digest} is longer than the {blob.size} bytes that its manifest says")
                 part.write(chunk)
                 progress(part.size)
+            whole = True
         except (HTTPError, OSError) as error:
-            answer.close()
             raise Unreachable(f"blob {blob.digest}: {plain_reason(error)}") from error
-        except BaseException:
-            answer.close()
-            raise
-        answer.release_conn()
+        finally:
+            answer.release_conn() if whole else answer.close()
         if part.size < blob.size:
             raise Unreachable(f"blob {blob.digest}: unexpected EOF after {part.size} of {blob.size} bytes")
 
@@ -148,10 +147,3 @@ class Downloads:
                 lock, wanted = self._under_way.pop(digest)
                 if wanted > 1:
                     self._under_way[digest] = lock, wanted - 1
-
-
-def _is_passing(error: ImageError) -> bool:
-    """Tell whether another try may do better."""
-    if isinstance(error, NotThere):
-        return False
-    return isinstance(error, Unreachable) or (isinstance(error, Refused) and error.retry)

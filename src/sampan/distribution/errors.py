@@ -15,21 +15,21 @@ from sampan.image.errors import ImageError
 
 
 class DistributionError(ImageError):
-    """Base of this room's errors; ``status`` is what the API answers with."""
-
-    status = 500
+    """Base of this room's errors."""
 
 
 class Unreachable(DistributionError):
     """The endpoint gives no answer that is one."""
 
+    passing = True
+
 
 class Refused(DistributionError):
     """The registry answered with an error: OCI distribution-spec, "Error Codes"."""
 
-    def __init__(self, http: int, code: str, text: str, *, retry: bool = False) -> None:
+    def __init__(self, http: int, code: str, text: str, *, passing: bool = False) -> None:
         super().__init__(text)
-        self.http, self.code, self.retry = http, code, retry
+        self.http, self.code, self.passing = http, code, passing
 
 
 class NotThere(Refused):
@@ -50,3 +50,4 @@ class Cancelled(DistributionError):
     """Whoever asked has gone."""
 
     status = 499
+    passing = True

@@ -15,6 +15,7 @@ from typing import Any, Final
 from sampan.distribution.errors import BadContent
 from sampan.image import digest as digests
 from sampan.image.model import CONFIG_LIMIT, MAX_LAYERS
+from sampan.image.platforms import Platform, of
 
 LIMIT: Final = 4 << 20  # bytes of a manifest; registries take no more (OCI distribution-spec, "Pushing Manifests")
 MAX_MANIFESTS: Final = 10_000  # in an index
@@ -56,15 +57,6 @@ class Descriptor:
     media_type: str
     digest: str  # parsed: safe as a file name and in a URL
     size: int  # bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Platform:
-    """What an image runs on; "" is not said."""
-
-    os: str
-    architecture: str
-    variant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +144,8 @@ def _index(document: dict[str, Any], kind: str, shown: str) -> Index:
         annotations, platform = one.get("annotations"), one.get("platform")
         if isinstance(annotations, dict) and _ATTESTATION in annotations:
             continue
-        found.append((descriptor, _platform(platform if isinstance(platform, dict) else {})))
+        found.append((descriptor, of(platform if isinstance(platform, dict) else {})))
     return Index(kind, tuple(found))
-
-
-def _platform(document: dict[str, Any]) -> Platform:
-    text = [document.get(key) for key in ("os", "architecture", "variant")]
-    return Platform(*(one if isinstance(one, str) else "" for one in text))
 
 
 def _descriptor(document: object, shown: str, what: str) -> Descriptor:
@@ -177,47 +164,14 @@ def _beginning(content: bytes) -> str:
     return repr(content[:60].decode("utf-8", "replace"))
 
 
-# --- platforms -------------------------------------------------------------------------------------------------------
-
-_ALIASES: Final = {"x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386", "armhf": "arm"}
-_DEFAULT_VARIANTS: Final = {"arm64": "v8", "arm": "v7"}
-
-
-def parse_platform(text: str) -> Platform:
-    """Parse ``os[/architecture[/variant]]`` or an architecture alone, as containerd's platforms do it."""
-    parts = text.lower().split("/")
-    if len(parts) == 1 and parts[0] != "linux":
-        parts = ["linux", *parts]
-    parts = [*parts, "", ""][:3]
-    return Platform(parts[0], _ALIASES.get(parts[1], parts[1]), parts[2])
-
-
 def choose(index: Index, wanted: Platform) -> Descriptor | None:
     """Return the manifest that fits best: the variant asked for, else the newest that such a machine runs."""
     fitting = [
-        (_rank(platform, wanted), -position, descriptor)
+        (bool(platform.architecture), platform.version, -position, descriptor)
         for position, (descriptor, platform) in enumerate(index.manifests)
-        if _fits(platform, wanted)
+        if wanted.runs(platform)
     ]
-    return max(fitting, key=lambda one: one[:2])[2] if fitting else None
-
-
-def _fits(platform: Platform, wanted: Platform) -> bool:
-    if (platform.os or "linux") != wanted.os or _ALIASES.get(platform.architecture, platform.architecture) != (
-        wanted.architecture
-    ):
-        return False
-    return _version(platform, wanted.architecture) <= _version(wanted, wanted.architecture)
-
-
-def _rank(platform: Platform, wanted: Platform) -> int:
-    return _version(platform, wanted.architecture)
-
-
-def _version(platform: Platform, architecture: str) -> int:
-    """Return the number of a variant: v7 of arm is 7; what has none is what machines have by default."""
-    text = (platform.variant or _DEFAULT_VARIANTS.get(architecture, "v1")).removeprefix("v")
-    return int(text) if text.isascii() and text.isdigit() else 0
+    return max(fitting, key=lambda one: one[:3])[3] if fitting else None
 
 
 def build(config: Descriptor, layers: Sequence[Descriptor]) -> bytes:

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sampan.distribution import manifest as manifests
-from sampan.distribution.errors import BadContent, Cancelled, DistributionError, NotThere, Refused, Unreachable
-from sampan.distribution.manifest import Descriptor, Index, Manifest, Platform
-from sampan.distribution.registry import put_first
-from sampan.image import archive, model
+from sampan.distribution.errors import BadContent, DistributionError, NotThere, Refused
+from sampan.distribution.manifest import Descriptor, Index, Manifest
+from sampan.distribution.registry import first
+from sampan.image import archive, model, platforms
 from sampan.image import digest as digests
-from sampan.image.errors import ImageNotFound
+from sampan.image.errors import ImageError, ImageNotFound
 from sampan.image.model import CONFIG_LIMIT
 
 if TYPE_CHECKING:
@@ -51,14 +51,18 @@ class Pull:
     """One pull of one name."""
 
     def __init__(
-        self, store: Store, sources: Sequence[Repository], name: Reference, platform: Platform, listener: Listener
+        self, store: Store, sources: Sequence[Repository], name: Reference, platform: str, listener: Listener
     ) -> None:
-        """``name`` has a tag or a digest; ``sources`` are mirrors first, then the registry itself."""
+        """``name`` has a tag or a digest; ``sources`` are mirrors first, then the registry itself.
+
+        ``platform`` as it was asked for, or "". Raises InvalidPlatform.
+        """
         self._images = store.images
         self._downloads = store.downloads
         self._sources = list(sources)
         self._name = name
-        self._platform = platform
+        self._platform = platforms.asked(platform, store.images.architecture)
+        self._strict = bool(platform)
         self._listener = listener
 
     def run(self) -> Image:
@@ -72,22 +76,17 @@ class Pull:
         return image
 
     def _find(self, reference: str) -> Found:
-        """Ask the sources in turn; the one that answers is asked first from then on."""
-        last: DistributionError | None = None
-        for source in tuple(self._sources):
-            try:
-                content, descriptor = source.manifest(reference)
-                manifests.parse(content, descriptor.media_type, self._name.familiar)
-            except DistributionError as error:
-                if last is None or not source.endpoint.mirror:
-                    last = error if last is None or not isinstance(last, NotThere) else last
-                if not _another_may_do(source, error):
-                    break
-                continue
-            put_first(self._sources, source)
+        """Ask for a manifest that is one."""
+
+        def ask(source: Repository) -> Found:
+            content, descriptor = source.manifest(reference)
+            manifests.parse(content, descriptor.media_type, self._name.familiar)
             return Found(content, descriptor)
-        assert last is not None
-        raise _told(last, self._name)
+
+        try:
+            return first(self._sources, ask)
+        except DistributionError as error:
+            raise _told(error, self._name) from error
 
     def _obtain(self, found: Found) -> tuple[Image, bool]:
         tags = [self._name.familiar] if self._name.tag and not self._name.digest else []
@@ -102,10 +101,9 @@ class Pull:
         try:
             with self._images.leased(lease) as held:
                 return self._receive(found, tags, pinned, held), True
-        except (Unreachable, Cancelled, Refused):
-            raise
-        except BaseException:
-            self._images.give_up(lease)
+        except ImageError as error:
+            if not error.passing:  # it would be the same again
+                self._images.give_up(lease)
             raise
 
     def _known(self, pinned: str) -> Image | None:
@@ -114,14 +112,18 @@ class Pull:
             image = self._images.resolve(pinned)
         except ImageNotFound:
             return None
-        wanted, content = self._platform, self._images.content
-        fits = image.architecture in ("", wanted.architecture) and image.os == wanted.os
-        return image if fits and image.manifest and all(map(content.has, image.blobs)) else None
+        fits = self._platform.runs(image.platform) or not self._strict
+        whole = image.manifest and all(map(self._images.content.has, image.blobs))
+        return image if fits and whole else None
 
     def _receive(self, found: Found, tags: list[str], pinned: str, held: Held) -> Image:
         content, manifest = self._of_platform(found)
         config = self._configuration(manifest.config, held)
-        _, diff_ids = model.check_config(config)
+        document, diff_ids = model.check_config(config)
+        actual = platforms.of(document)
+        if self._strict and not self._platform.runs(actual):
+            text = f"image with reference {self._name.familiar} was found but does not match the specified platform"
+            raise NotThere(404, "", f"{text}: wanted {self._platform}, actual: {actual}")
         layers = manifest.layers
         if len(diff_ids) != len(layers):
             raise BadContent(
@@ -182,11 +184,6 @@ class Pull:
         if self._downloads.fetch(self._sources, config, lambda _done: None, self._listener):
             held.keep(config.digest)
         return self._images.content.read(config.digest, CONFIG_LIMIT)
-
-
-def _another_may_do(source: Repository, error: DistributionError) -> bool:
-    """Tell whether the next endpoint is worth a try: behind a mirror, and where there was no answer."""
-    return source.endpoint.mirror or isinstance(error, Unreachable)
 
 
 def _told(error: DistributionError, name: Reference) -> DistributionError:

@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar, cast
 
 from sampan.distribution import manifest as manifests
-from sampan.distribution.errors import BadContent, DistributionError, NotThere, Refused, Unreachable
+from sampan.distribution.errors import BadContent, DistributionError, NotThere, Refused
 from sampan.distribution.manifest import DOCKER_CONFIG, DOCKER_LAYER, Descriptor, Manifest
 from sampan.image import digest as digests
 from sampan.image import reference
@@ -128,7 +128,7 @@ class Push:
             futures = {diff_id: pool.submit(one, diff_id) for diff_id in pairs}
             try:
                 sent = {diff_id: future.result() for diff_id, future in futures.items()}
-            except BaseException:
+            except BaseException:  # those that haven't begun need not
                 pool.shutdown(cancel_futures=True)
                 raise
         return [sent[diff_id] for diff_id in image.diff_ids]
@@ -195,8 +195,7 @@ class Push:
                 return work()
             except DistributionError as error:
                 failures += 1
-                passing = isinstance(error, Unreachable) or (isinstance(error, Refused) and error.retry)
-                if not passing or failures >= self._attempts:
+                if not error.passing or failures >= self._attempts:
                     raise
             time.sleep(PAUSE_S * 2 ** (failures - 1))
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from typing import IO, Any, Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, Any, Final, TypeVar
 from urllib.parse import urlencode, urljoin
 
 import urllib3
@@ -18,22 +18,36 @@ from urllib3.exceptions import HTTPError
 
 from sampan.distribution import manifest
 from sampan.distribution.auth import Authorizer, Credentials
-from sampan.distribution.errors import BadContent, Denied, NotThere, Refused, Unreachable
+from sampan.distribution.errors import BadContent, Denied, DistributionError, NotThere, Refused, Unreachable
 from sampan.distribution.manifest import Descriptor
-from sampan.distribution.transport import Endpoint, Transport, let_go, plain_reason
+from sampan.distribution.transport import Endpoint, Transport, json_object, let_go, plain_reason
 from sampan.image import digest as digests
 from sampan.image.model import CONFIG_LIMIT
+
+T = TypeVar("T")
 
 PAGE: Final = 1000
 _TAG_LIMIT: Final = 100_000
 _NEXT: Final = re.compile(r'<([^>]+)>\s*;\s*rel="?next"?')
-_RETRIED: Final = frozenset((408, 429, 500, 502, 503, 504))
+_PASSING: Final = frozenset((408, 429, 500, 502, 503, 504))
 
 
-def put_first(sources: list[Repository], source: Repository) -> None:
-    """Ask ``source`` first from now on, and its host by no other scheme."""
-    others = [one for one in sources if one.endpoint.host != source.endpoint.host]
-    sources[:] = [source, *others]
+def first(sources: list[Repository], work: Callable[[Repository], T]) -> T:
+    """Do it at the first of the sources that can; the next are tried behind a mirror, and where there is no answer.
+
+    The one that could is asked first from then on, and its host by no other scheme.
+    """
+    for source in tuple(sources):
+        try:
+            done = work(source)
+        except DistributionError as error:
+            last = error
+            if not (source.endpoint.mirror or isinstance(error, Unreachable)):
+                break
+        else:
+            sources[:] = [source, *(one for one in sources if one.endpoint.host != source.endpoint.host)]
+            return done
+    raise last
 
 
 class Repository:
@@ -118,19 +132,13 @@ class Repository:
                 raise BadContent(f"{url}: the registry's list of {key} is none")
             found += listed
             following = _NEXT.search(answer.headers.get("Link", ""))
-            url = urljoin(f"{self.endpoint.url}{url}", following[1]) if following and listed else ""
+            url = urljoin(urljoin(f"{self.endpoint.url}/", url), following[1]) if following and listed else ""
         return found
 
     def json(self, answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
         """Read an answer that must be a JSON object."""
         content = _read(answer, manifest.LIMIT, "an answer")
-        try:
-            document = json.loads(content)
-        except (ValueError, RecursionError):
-            document = None
-        if not isinstance(document, dict):
-            raise BadContent(f"{self.endpoint.url}: the registry's answer is no JSON object")
-        return document
+        return json_object(content, f"{self.endpoint.url}: the registry's answer is no JSON object")
 
     def get_json(self, url: str) -> dict[str, Any]:
         """Return the JSON object at a path of the endpoint."""
@@ -243,7 +251,7 @@ class Repository:
             return self._denied(method, url, answer.status, content, {})
         shown = text or f"unexpected status code {answer.status}"
         where = f'{method.capitalize()} "{urljoin(self.endpoint.url + "/", url)}": '
-        return Refused(answer.status, code, where + shown, retry=answer.status in _RETRIED)
+        return Refused(answer.status, code, where + shown, passing=answer.status in _PASSING)
 
     def _denied(self, method: str, url: str, status: int, content: bytes, sent: dict[str, str]) -> Denied:
         code, text = _told(content)

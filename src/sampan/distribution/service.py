@@ -9,31 +9,29 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from sampan.distribution import manifest as manifests
 from sampan.distribution.auth import NOBODY, Credentials
 from sampan.distribution.config import HUB, BadCertificates, Registries
 from sampan.distribution.download import Downloads
-from sampan.distribution.errors import BadContent, DistributionError, Unreachable
+from sampan.distribution.errors import BadContent
 from sampan.distribution.listener import Slots
-from sampan.distribution.manifest import Descriptor, Index, Platform
+from sampan.distribution.manifest import Descriptor, Index
 from sampan.distribution.pull import Pull, Store
 from sampan.distribution.push import Push
-from sampan.distribution.registry import Repository, put_first
+from sampan.distribution.registry import Repository, first
 from sampan.distribution.search import Hit, search
 from sampan.distribution.transport import Endpoint
-from sampan.image import model
-from sampan.image.catalog import host_architecture
+from sampan.image import model, platforms
 
 if TYPE_CHECKING:
     from sampan.distribution.listener import Listener
     from sampan.image.model import Image
+    from sampan.image.platforms import Platform
     from sampan.image.reference import Reference
     from sampan.image.store import Images
-
-T = TypeVar("T")
 
 HUB_REGISTRY: Final = "registry-1.docker.io"
 HUB_INDEX: Final = "index.docker.io"
@@ -60,19 +58,18 @@ class Distribution:
     def pull(self, name: Reference, platform: str, credentials: Credentials, listener: Listener) -> Image:
         """Pull one tag or digest. Raises DistributionError, ImageError."""
         with self._sources(name, credentials) as sources:
-            wanted = self.platform(platform)
-            return Pull(Store(self._images, self._downloads), sources, name, wanted, listener).run()
+            return Pull(Store(self._images, self._downloads), sources, name, platform, listener).run()
 
     def tags(self, name: Reference, credentials: Credentials) -> list[Reference]:
         """Return every tag of a repository. Raises DistributionError."""
         with self._sources(name, credentials) as sources:
-            return [name.with_tag(tag) for tag in self._first(sources, lambda source: source.tags())]
+            return [name.with_tag(tag) for tag in first(sources, lambda source: source.tags())]
 
     def push(self, name: Reference, credentials: Credentials, listener: Listener) -> Descriptor:
         """Push one tag. Raises DistributionError, ImageError."""
         with self._sources(name, credentials, mirrors=False) as sources:
             listener.tell({"status": f"The push refers to repository [{name.name}]"})
-            target = self._first(sources, _alive)
+            target = first(sources, _alive)
             work = Push(
                 self._images, target, name, listener,
                 slots=self._uploads, attempts=self._registries().max_attempts,
@@ -88,33 +85,27 @@ class Distribution:
         if host in (HUB, HUB_INDEX):
             host = HUB
         with self._at(host, "library/none", credentials) as sources:
-            accepted = self._first(sources, _accepts)
+            accepted = first(sources, _accepts)
             return accepted.identity_token
 
     def inspect(self, name: Reference, credentials: Credentials) -> Inspected:
         """Return what a registry has under a name, without pulling it. Raises DistributionError."""
         with self._sources(name, credentials) as sources:
-            content, descriptor = self._first(sources, lambda one: one.manifest(name.digest or name.tag or "latest"))
+            content, descriptor = first(sources, lambda one: one.manifest(name.digest or name.tag or "latest"))
             document = manifests.parse(content, descriptor.media_type, name.familiar)
             shown = Descriptor(document.media_type, descriptor.digest, descriptor.size)
             if isinstance(document, Index):
                 return Inspected(shown, tuple(platform for _, platform in document.manifests))
             source = sources[0]
             config, _ = model.check_config(source.small_blob(document.config))
-            text = [config.get(key) for key in ("os", "architecture", "variant")]
-            return Inspected(shown, (Platform(*(one if isinstance(one, str) else "" for one in text)),))
+            return Inspected(shown, (platforms.of(config),))
 
     def search(self, term: str, limit: int, credentials: Credentials) -> list[Hit]:
         """Search Docker Hub, or the registry that the term begins with (``localhost:5000/redis``)."""
         host, rest = _split(term)
         with self._at(HUB_INDEX if host == HUB else host, "library/none", credentials) as sources:
-            found = self._first(sources, lambda source: search(source, rest, limit))
+            found = first(sources, lambda source: search(source, rest, limit))
         return found if host == HUB else [Hit(f"{host}/{h.name}", h.description, h.stars) for h in found]
-
-    @staticmethod
-    def platform(text: str) -> Platform:
-        """Return the platform that was asked for, or this machine's."""
-        return manifests.parse_platform(text) if text else Platform("linux", host_architecture())
 
     # Endpoints
 
@@ -151,24 +142,6 @@ class Distribution:
             except BadCertificates as error:
                 raise BadContent(str(error)) from error
             yield found
-
-    @staticmethod
-    def _first(sources: list[Repository], work: Callable[[Repository], T]) -> T:
-        """Do it at the first endpoint that can be reached, and put that one first. Raises DistributionError."""
-        last: DistributionError | None = None
-        for source in tuple(sources):
-            try:
-                done = work(source)
-            except DistributionError as error:
-                if last is None or isinstance(last, Unreachable) or not source.endpoint.mirror:
-                    last = error
-                if not (source.endpoint.mirror or isinstance(error, Unreachable)):
-                    break
-            else:
-                put_first(sources, source)
-                return done
-        assert last is not None  # there is an endpoint
-        raise last
 
 
 def _mirror(url: str, registries: Registries) -> Endpoint:

@@ -8,13 +8,14 @@ Source. RFC 9110; urllib3 does the protocol.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import ssl
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Final
+from typing import IO, Any, Final
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
@@ -146,6 +147,17 @@ def let_go(answer: urllib3.BaseHTTPResponse) -> bytes:
     else:
         answer.close()  # to read what else comes would take longer than another connection
     return content
+
+
+def json_object(content: bytes, otherwise: str) -> dict[str, Any]:
+    """Return the JSON object that bytes are. Raises BadContent with the text ``otherwise``."""
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise BadContent(otherwise)
+    return document
 
 
 def _own_tls(endpoint: Endpoint) -> ssl.SSLContext:

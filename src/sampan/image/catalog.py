@@ -5,21 +5,12 @@ A catalog never changes. After each write ``Images`` makes a new one and swaps i
 
 from __future__ import annotations
 
-import platform as machine
 from collections.abc import Iterable
 from typing import Final
 
-from sampan.image import reference
+from sampan.image import platforms, reference
 from sampan.image.errors import AmbiguousId, ImageNotFound, InvalidReference, WrongPlatform
 from sampan.image.model import Image
-
-_GOARCH: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386", "riscv64": "riscv64"}
-
-
-def host_architecture() -> str:
-    """Return this machine's GOARCH name."""
-    name = machine.machine()
-    return _GOARCH.get(name, name)
 
 
 class Catalog:
@@ -36,8 +27,8 @@ class Catalog:
         Raises ImageNotFound, AmbiguousId, InvalidReference, WrongPlatform.
         """
         image = self._find(text)
-        if platform:
-            _check_platform(text, image, platform)
+        if platform and not platforms.asked(platform, platforms.host_architecture()).runs(image.platform):
+            raise WrongPlatform(text, str(image.platform), platform)
         return image
 
     def _find(self, text: str) -> Image:
@@ -99,15 +90,3 @@ class Catalog:
             for digest in (image.id, image.manifest, *image.blobs)
             if digest is not None
         }
-
-
-def _check_platform(text: str, image: Image, platform: str) -> None:
-    """Compare what both sides state: an image without an architecture fits every one."""
-    wanted = platform.lower().split("/")
-    if len(wanted) == 1:
-        wanted = [wanted[0], ""] if wanted[0] == "linux" else ["linux", wanted[0]]
-    has = [image.os, image.architecture, image.variant]
-    aliases = {"x86_64": "amd64", "aarch64": "arm64"}
-    wanted[1] = aliases.get(wanted[1], wanted[1])
-    if any(asked and there and asked != there for asked, there in zip(wanted, has, strict=False)):
-        raise WrongPlatform(text, "/".join(filter(None, has)), platform)

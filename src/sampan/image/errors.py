@@ -8,6 +8,7 @@
           - LayerMismatch                 500
   - ImageNotFound(reference)              404  No such image: <reference>
       - AmbiguousId(prefix)               404  Docker answers an ambiguous prefix like an unknown one
+  - InvalidPlatform(text)                 400  …: invalid argument
   - WrongPlatform(reference, …)           404  the image is there, for another platform
   - ImageConflict(reason)                 409  conflict: unable to delete …
   - MissingContent(what)                  500  a blob or layer that a row names is not on disk
@@ -19,9 +20,13 @@ from typing import ClassVar
 
 
 class ImageError(Exception):
-    """Base of all errors of this room. ``status`` is the HTTP status that the API answers with."""
+    """Base of all errors of this room. ``status`` is the HTTP status that the API answers with.
+
+    ``passing``: the same again may do better.
+    """
 
     status: ClassVar[int] = 500
+    passing = False
 
 
 class InvalidReference(ImageError):
@@ -72,6 +77,15 @@ class ImageNotFound(ImageError):
 
 class AmbiguousId(ImageNotFound):
     """Several images' IDs begin with this prefix. dockerd says "No such image" here, and so do we."""
+
+
+class InvalidPlatform(ImageError):
+    """What was asked for is no platform."""
+
+    status = 400
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"{text}: invalid argument")
 
 
 class WrongPlatform(ImageError):

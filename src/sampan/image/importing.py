@@ -9,13 +9,15 @@ import hashlib
 import os
 from typing import Any, Final
 
+from sampan.image import platforms
 from sampan.image.changes import apply_changes
 from sampan.image.compress import decompressed
 from sampan.image.content import Content
 from sampan.image.errors import InvalidChange
+from sampan.image.platforms import Platform
 from sampan.image.v1 import go_json
 
-__all__ = ["COPY_CHUNK", "apply_changes", "configuration", "diff_id", "parse_platform"]
+__all__ = ["COPY_CHUNK", "apply_changes", "configuration", "diff_id", "target"]
 
 COPY_CHUNK: Final = 1 << 20
 DEFAULT_MESSAGE: Final = "Imported from -"
@@ -32,37 +34,28 @@ def diff_id(content: Content, blob: str) -> str:
     return "sha256:" + hasher.hexdigest()
 
 
-def parse_platform(text: str | None, architecture: str) -> tuple[str, str, str]:
-    """Return (os, architecture, variant) of ``--platform``; this machine's where it says nothing.
+def target(text: str | None, architecture: str) -> Platform:
+    """Return the platform of ``--platform``; this machine's where it says nothing.
 
-    Raises InvalidChange in containerd's words for what is no platform, or another OS.
+    Raises InvalidPlatform; InvalidChange for another operating system.
     """
-    parts = (text or f"linux/{architecture}").lower().split("/")
-    if len(parts) == 1:
-        parts = ["linux", architecture] if parts[0] == "linux" else ["linux", parts[0]]
-    if len(parts) > 3 or not all(part.replace("_", "").replace("-", "").isalnum() for part in parts):
-        raise InvalidChange(
-            f'"{text}" is an invalid platform: platform specifier component must match "[A-Za-z0-9_-]+"'
-        )
-    if parts[0] != "linux":
-        raise InvalidChange(f"operating system is not supported: {parts[0]}")
-    return parts[0], parts[1], parts[2] if len(parts) == 3 else ""
+    found = platforms.asked(text, architecture)
+    if found.os != "linux":
+        raise InvalidChange("operating system is not supported")
+    return found
 
 
-def configuration(
-    config: dict[str, Any], layer: str, platform: tuple[str, str, str], message: str, created: str
-) -> bytes:
+def configuration(config: dict[str, Any], layer: str, platform: Platform, message: str, created: str) -> bytes:
     """Return the image configuration's bytes, members in dockerd's order."""
-    os_name, architecture, variant = platform
     comment = message or DEFAULT_MESSAGE
-    document: dict[str, Any] = {"architecture": architecture}
-    document |= {"variant": variant} if variant else {}
+    document: dict[str, Any] = {"architecture": platform.architecture}
+    document |= {"variant": platform.variant} if platform.variant else {}
     document |= {
         "comment": comment,
         "config": config,
         "created": created,
         "history": [{"created": created, "comment": comment}],
-        "os": os_name,
+        "os": platform.os,
         "rootfs": {"type": "layers", "diff_ids": [layer]},
     }
     return go_json(document)

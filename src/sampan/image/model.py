@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sampan.image import digest, shape
 from sampan.image.errors import BadArchive
+from sampan.image.platforms import Platform
 from sampan.image.rows import ImageRow
 
 CONFIG_LIMIT: Final = 16 << 20  # bytes of an image configuration; real ones have a few KiB
@@ -58,6 +59,11 @@ class Image:
     def variant(self) -> str:
         """Variant of the architecture: ``v8`` … or ""."""
         return str(self.config.get("variant") or "")
+
+    @property
+    def platform(self) -> Platform:
+        """What it runs on, as it says."""
+        return Platform(self.os, self.architecture, self.variant)
 
     @property
     def defaults(self) -> dict[str, Any]:

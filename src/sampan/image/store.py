@@ -27,9 +27,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from sampan.image import archive, committing, digest, hello, importing, model, reference, removal, saving
+from sampan.image import archive, committing, digest, hello, importing, model, platforms, reference, removal, saving
 from sampan.image import leases as leasing
-from sampan.image.catalog import Catalog, host_architecture
+from sampan.image.catalog import Catalog
 from sampan.image.compress import Source
 from sampan.image.content import Content, sync_filesystem
 from sampan.image.difference import Difference, differences
@@ -86,7 +86,7 @@ class Images:
         self._rows = rows
         self._layers = snapshots
         self._clock = clock
-        self.architecture = architecture or host_architecture()
+        self.architecture = architecture or platforms.host_architecture()
         self._lock = threading.RLock()  # held while rows change and while unneeded things are removed
         self._pins: Counter[str] = Counter()  # digests and chain IDs that running operations need
         self._configs: dict[str, bytes] = {}
@@ -118,7 +118,7 @@ class Images:
                 raise
             if isinstance(error, WrongPlatform) and not hello.is_own(self.resolve(ref).id):
                 raise
-            self._install_hello(_architecture(platform) or self.architecture)
+            self._install_hello(platforms.asked(platform, self.architecture).architecture)
             return self.resolve(ref, platform)
 
     @contextlib.contextmanager
@@ -209,7 +209,7 @@ class Images:
         """
         name = _new_name(ref) if ref else None
         config = importing.apply_changes(changes)
-        target = importing.parse_platform(platform, self.architecture)
+        target = importing.target(platform, self.architecture)
         with self._pinning() as pin, _disk_errors():
             with self.content.ingest() as blob:
                 source = _source(stream)
@@ -556,13 +556,6 @@ def _unreadable() -> Iterator[None]:
         yield
     except OSError as error:
         raise MissingContent(f"cannot read the image's layers: {error.strerror or error}") from error
-
-
-def _architecture(platform: str | None) -> str:
-    """The architecture that a platform (os/arch[/variant], or a part) names by its GOARCH; "" for none."""
-    words = (platform or "").lower().split("/")
-    named = words[1] if len(words) > 1 else "" if words[0] == "linux" else words[0]
-    return {"x86_64": "amd64", "aarch64": "arm64"}.get(named, named)
 
 
 def _report_name(report: Report, image_id: str, name: str, holder: str | None) -> None:

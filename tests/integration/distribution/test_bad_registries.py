@@ -6,13 +6,11 @@ import gzip
 import io
 import json
 import secrets
-import socket
 import subprocess
 import tarfile
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +26,6 @@ from support.fakeregistry import (
     send,
     serving,
 )
-from support.netlab import Space
 
 HOST = "127.0.0.1:5000"
 
@@ -188,6 +185,24 @@ def test_broken_configurations(shared_sampand: Sampand, fake: FakeRegistry, conf
     refused(shared_sampand, "bad", text)
 
 
+def test_a_list_of_tags_on_three_pages(shared_sampand: Sampand, fake: FakeRegistry) -> None:
+    layer = fresh()
+    pages = ["one", "two", "three"]
+    for tag in pages:
+        fake.image("paged", tag, layer)
+
+    def page(handler: Any) -> None:
+        number = int(handler.path.partition("last=")[2] or "0")
+        more = {"Link": f'</v2/paged/tags/list?n=1&last={number + 1}>; rel="next"'} if number < 2 else {}
+        send(handler, 200, json.dumps({"name": "paged", "tags": [pages[number]]}).encode(), **more)
+
+    fake.answers["GET /v2/paged/tags/list"] = page
+    shared_sampand.engine.ok("pull", "-a", f"{HOST}/paged")
+    names = shared_sampand.engine.ok("images", "--format", "{{.Tag}}", f"{HOST}/paged").split()
+    assert sorted(names) == sorted(pages)
+    shared_sampand.engine.ok("rmi", "-f", *(f"{HOST}/paged:{tag}" for tag in pages))
+
+
 def test_a_bomb(shared_sampand: Sampand, fake: FakeRegistry) -> None:
     plain = tar_of(zeros=bytes(300 << 20))
     config = {"rootfs": {"type": "layers", "diff_ids": [digest_of(plain)]}}
@@ -204,6 +219,21 @@ def test_no_platform_fits(shared_sampand: Sampand, fake: FakeRegistry) -> None:
     assert "Downloaded newer image" in said
     assert shared_sampand.engine.look(f"{HOST}/many", "{{.Architecture}}") == "arm64"
     shared_sampand.engine.ok("rmi", f"{HOST}/many")
+
+
+def test_one_image_for_another_platform(shared_sampand: Sampand, fake: FakeRegistry) -> None:
+    fake.image("foreign", "latest", fresh(), config={"architecture": "arm64"})
+    engine = shared_sampand.engine
+    before = stored(shared_sampand)
+    answer = engine.docker("pull", "--platform", "linux/s390x", f"{HOST}/foreign")
+    text = f"image with reference {HOST}/foreign:latest was found but does not match the specified platform"
+    assert answer.code == 1 and f"{text}: wanted linux/s390x, actual: linux/arm64" in answer.err
+    assert stored(shared_sampand) == before
+    answer = engine.docker("pull", "--platform", "bogus", f"{HOST}/foreign")
+    assert '"bogus": unknown operating system or architecture' in answer.err
+    engine.ok("pull", f"{HOST}/foreign")  # nobody asked for another
+    assert engine.docker("pull", "--platform", "linux/s390x", f"{HOST}/foreign").code == 1
+    engine.ok("rmi", f"{HOST}/foreign")
 
 
 def index_of(*manifests: tuple[str, bytes]) -> bytes:
@@ -491,7 +521,7 @@ def test_broken_challenges(
     assert text in pull(shared_sampand, "x")
 
 
-# --- names, servers that are none ------------------------------------------------------------------------------------
+# --- names -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["../x", "a//b", "A/b", "x:..", "x/%2e%2e/y", "x@sha256:12", "-", "x y"])
@@ -503,75 +533,3 @@ def test_names_against_the_grammar(shared_sampand: Sampand, name: str) -> None:
     )  # fmt: skip
     assert done.stdout.endswith("400"), done.stdout
     assert "invalid" in done.stdout
-
-
-def test_no_http(shared_sampand: Sampand) -> None:
-    """Something that listens and says nonsense."""
-
-    def babble(space: Space) -> socket.socket:
-        server = space.call(socket.create_server, ("127.0.0.1", 5002))
-
-        def serve() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    one, _ = server.accept()
-                    with one:
-                        one.recv(4096)
-                        one.sendall(b"\x00\xffnonsense\r\n\r\n")
-
-        threading.Thread(target=serve, daemon=True).start()
-        return server
-
-    with babble(shared_sampand.space):
-        answer = shared_sampand.engine.docker("pull", "127.0.0.1:5002/x", timeout=60)
-    assert answer.code == 1 and "127.0.0.1:5002/v2/" in answer.err
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority (ca.crt) and certificates for 192.0.2.77: good, self-signed, expired."""
-    home = tmp_path_factory.mktemp("tls")
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=home, check=True, capture_output=True)
-
-    (home / "san").write_text("subjectAltName=IP:192.0.2.77\n")
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=ca",
-            "-days", "30")  # fmt: skip
-    openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", "key", "-out", "csr", "-subj", "/CN=registry")
-    openssl("x509", "-req", "-in", "csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-out", "good.crt",
-            "-days", "30", "-extfile", "san")  # fmt: skip
-    openssl("x509", "-req", "-in", "csr", "-signkey", "key", "-out", "self.crt", "-days", "30", "-extfile", "san")
-    openssl("x509", "-req", "-in", "csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-out", "old.crt", "-days", "-1",
-            "-extfile", "san")  # fmt: skip
-    return home
-
-
-@pytest.mark.parametrize(
-    ("certificate", "text"),
-    [
-        ("self", "tls: failed to verify certificate: self-signed certificate"),
-        ("good", "tls: failed to verify certificate: unable to get local issuer certificate"),
-        ("old", "tls: failed to verify certificate"),
-    ],
-)
-def test_certificates_that_nobody_trusts(
-    shared_sampand: Sampand, certificates: Path, certificate: str, text: str
-) -> None:
-    space = shared_sampand.space
-    space.run("ip", "address", "replace", "192.0.2.77/32", "dev", "lo")
-    tls = certificates / f"{certificate}.crt", certificates / "key"
-    with FakeRegistry(space, 5003, address="192.0.2.77", tls=tls) as fake:
-        fake.image("x", "latest", LAYER)
-        answer = shared_sampand.engine.docker("pull", "192.0.2.77:5003/x", timeout=60)
-        assert answer.code == 1 and text in answer.err, answer.err
-        assert not fake.seen
-
-
-def test_plain_http_is_not_tried_where_nobody_said_so(shared_sampand: Sampand) -> None:
-    space = shared_sampand.space
-    space.run("ip", "address", "replace", "192.0.2.77/32", "dev", "lo")
-    with FakeRegistry(space, 5004, address="192.0.2.77") as fake:
-        answer = shared_sampand.engine.docker("pull", "192.0.2.77:5004/x", timeout=60)
-        assert "http: server gave HTTP response to HTTPS client" in answer.err
-        assert not fake.seen

@@ -6,8 +6,9 @@ import pytest
 
 from sampan.image import importing, model
 from sampan.image.catalog import Catalog
-from sampan.image.errors import InvalidChange, WrongPlatform
+from sampan.image.errors import InvalidChange, InvalidPlatform, WrongPlatform
 from sampan.image.history import history
+from sampan.image.platforms import Platform
 from sampan.image.progress import LayerProgress, bar, human
 from sampan.image.rows import ImageRow, LayerRow
 
@@ -116,10 +117,10 @@ def test_platforms_of_images(asked: str, fits: bool) -> None:
      ("linux", ("linux", "amd64", ""))],
 )  # fmt: skip
 def test_platforms_of_imports(text: str | None, parts: tuple[str, str, str]) -> None:
-    assert importing.parse_platform(text, "amd64") == parts
+    assert importing.target(text, "amd64") == Platform(*parts)
 
 
 @pytest.mark.parametrize("text", ["a/b/c/d", "linux/", "linux/a b", "windows/amd64"])
 def test_bad_platforms_of_imports(text: str) -> None:
-    with pytest.raises(InvalidChange):
-        importing.parse_platform(text, "amd64")
+    with pytest.raises((InvalidChange, InvalidPlatform)):
+        importing.target(text, "amd64")
