@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sampan.image import digest as digests
-from sampan.image import reference, tar, v1
+from sampan.image import reference, shape, tar, v1
 from sampan.image.compress import Source, decompressed
 from sampan.image.content import Content
 from sampan.image.errors import BadArchive, InvalidReference
@@ -130,10 +130,7 @@ class Spool:
 
     def json(self, name: str, kind: type[Any]) -> Any:
         """Return a parsed JSON document, whose outermost value must be a ``kind``."""
-        try:
-            document = json.loads(self.bytes(name))
-        except (ValueError, RecursionError) as error:
-            raise BadArchive(f"invalid archive: {name}: {error}") from None
+        document = shape.document(self.bytes(name), f"invalid archive: {name}")
         if not isinstance(document, kind):
             raise BadArchive(f"invalid archive: {name} has the wrong type")
         return document

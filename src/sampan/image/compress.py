@@ -20,6 +20,8 @@ Source = Callable[[int], bytes]
 
 INPUT_CHUNK: Final = 1 << 18  # compressed bytes asked for at a time
 GZIP_LEVEL: Final = 2  # of 0 to 3; a third is nearly as small, and half as fast
+MAX_RATIO: Final = 200  # plain to compressed bytes, looked at beyond
+RATIO_FROM: Final = 1 << 30  # plain bytes: a small bomb does no harm
 ZSTD_WINDOW: Final = 1 << 27  # bytes; the largest window that `zstd` itself accepts without --long
 
 GZIP: Final = b"\x1f\x8b\x08"
@@ -56,19 +58,46 @@ class _Decoder(Protocol):
 def decompressed(source: Source) -> Source:
     """Return a source of the plain bytes behind ``source``, which may be compressed or not.
 
-    What it returns raises BadArchive where the compressed stream is broken or cut short.
+    What it returns raises BadArchive where the compressed stream is broken, cut short, or a bomb.
     """
+    count = _Count()
+    source = count.packed(source)
     head = _at_least(source, 6)
     replayed = _replay(head, source)
     if head.startswith(GZIP):
-        return _members(replayed, lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP))
+        return count.plain(_members(replayed, lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)))
     if head.startswith(ZSTD) or head[1:4] == ZSTD_SKIPPABLE:
-        return _zstd(replayed)
+        return count.plain(_zstd(replayed))
     if head.startswith(BZIP2):
-        return _members(replayed, bz2.BZ2Decompressor)
+        return count.plain(_members(replayed, bz2.BZ2Decompressor))
     if head.startswith(XZ):
-        return _members(replayed, lzma.LZMADecompressor)
+        return count.plain(_members(replayed, lzma.LZMADecompressor))
     return replayed
+
+
+class _Count:
+    """Counts what goes in and what comes out: a bomb is where the ratio is absurd."""
+
+    def __init__(self) -> None:
+        self._packed = self._plain = 0
+
+    def packed(self, source: Source) -> Source:
+        def read(count: int) -> bytes:
+            chunk = source(count)
+            self._packed += len(chunk)
+            return chunk
+
+        return read
+
+    def plain(self, source: Source) -> Source:
+        def read(count: int) -> bytes:
+            chunk = source(count)
+            self._plain += len(chunk)
+            if self._plain > RATIO_FROM and self._plain > MAX_RATIO * self._packed:
+                raise BadArchive(f"an archive that unpacks to more than {MAX_RATIO} times its size")
+            return chunk
+
+        return read
 
 
 def _at_least(source: Source, count: int) -> bytes:

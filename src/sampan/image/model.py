@@ -102,10 +102,7 @@ def check_config(content: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
     Raises BadArchive for anything that can't be run later: no JSON object, diff IDs that are none, another OS,
     wrong types.
     """
-    try:
-        config = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise BadArchive(f"invalid image configuration: {error}") from None
+    config = shape.document(content, "invalid image configuration")
     if not isinstance(config, dict):
         raise BadArchive("invalid image configuration: not a JSON object")
     rootfs = config.get("rootfs")

@@ -5,10 +5,21 @@ Source. OCI image specification, config.md; names count regardless of case and n
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, Final
 
 from sampan.image.errors import BadArchive
+
+
+def document(content: bytes, what: str) -> Any:
+    """Parse JSON that came from outside; ``what`` says which. Raises BadArchive."""
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise BadArchive(f"{what}: nested too deep") from None
+    except ValueError as error:
+        raise BadArchive(f"{what}: {error}") from None
 
 
 def check(config: dict[str, Any]) -> None:

@@ -43,13 +43,11 @@ Path = tuple[bytes, ...]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one layer may cost. Generous: they stop endless streams, not large images."""
+    """What one layer may cost: enough for large images."""
 
-    entries: int = 10_000_000
+    entries: int = 2_000_000
     size: int = 1 << 41  # bytes of data
     memory: int = 256 << 20  # bytes to remember directories in: about a million of them
-    ratio: int = 400  # unpacked to compressed bytes, looked at beyond `ratio_from` unpacked bytes
-    ratio_from: int = 8 << 30
 
 
 @dataclass(slots=True)

@@ -174,6 +174,7 @@ def test_broken_manifests(shared_sampand: Sampand, fake: FakeRegistry, content: 
     ("config", "text"),
     [
         (b"no json", "invalid image configuration"),
+        (b"[" * 100_000, "invalid image configuration: nested too deep"),
         (b"{}", "no RootFS key"),
         (b'{"rootfs":{"diff_ids":["sha256:x"]}}', "rootfs.diff_ids must be a list of sha256 digests"),
         (CONFIG.replace(b"[]", json.dumps([digest_of(b"")]).encode()), "configuration has 1 layers, its manifest 0"),
@@ -203,12 +204,35 @@ def test_a_list_of_tags_on_three_pages(shared_sampand: Sampand, fake: FakeRegist
     shared_sampand.engine.ok("rmi", "-f", *(f"{HOST}/paged:{tag}" for tag in pages))
 
 
-def test_a_bomb(shared_sampand: Sampand, fake: FakeRegistry) -> None:
+def test_a_layer_in_two_envelopes(shared_sampand: Sampand, fake: FakeRegistry) -> None:
     plain = tar_of(zeros=bytes(300 << 20))
     config = {"rootfs": {"type": "layers", "diff_ids": [digest_of(plain)]}}
     fake.image("bad", "latest", gzip.compress(gzip.compress(plain)), config=config)
-    answer = shared_sampand.engine.docker("pull", f"{HOST}/bad", timeout=60)
-    assert answer.code == 1
+    refused(shared_sampand, "bad", "invalid tar header")
+
+
+def bomb() -> bytes:
+    """A layer of 1.25 GiB in 1.3 MB."""
+    member = tarfile.TarInfo("zeros")
+    member.size = 1280 << 20
+    return gzip.compress(member.tobuf()) + gzip.compress(bytes(64 << 20)) * 20 + gzip.compress(bytes(1024))
+
+
+@pytest.mark.parametrize("way", ["pull", "import", "load", "load compressed"])
+def test_a_bomb(shared_sampand: Sampand, fake: FakeRegistry, way: str) -> None:
+    text, layer = "an archive that unpacks to more than 200 times its size", bomb()
+    config = {"rootfs": {"type": "layers", "diff_ids": [digest_of(b"")]}}
+    if way == "pull":
+        fake.image("bad", "latest", layer, config=config)
+        refused(shared_sampand, "bad", text)
+        return
+    described = json.dumps([{"Config": "config", "RepoTags": None, "Layers": ["layer"]}]).encode()
+    archive = tar_of(**{"manifest.json": described, "config": json.dumps(config).encode(), "layer": layer})
+    command, content = {"import": (("import", "-"), layer), "load": (("load",), archive)}.get(way, (("load",), layer))
+    before = stored(shared_sampand)
+    answer = shared_sampand.engine.docker(*command, stdin=content, timeout=60)
+    assert answer.code == 1 and text in answer.err
+    assert stored(shared_sampand) == before
 
 
 def test_no_platform_fits(shared_sampand: Sampand, fake: FakeRegistry) -> None:

@@ -89,6 +89,16 @@ def test_junk_behind_gzip() -> None:
         unpack(gzip.compress(PLAIN) + b"junk")
 
 
+@pytest.mark.parametrize("name", ["gzip", "zstd"])
+def test_bombs(name: str) -> None:
+    """More than a gibibyte out of nearly nothing."""
+    source = decompressed(io.BytesIO(FORMATS[name](bytes(64 << 20)) * 17).read)
+    sizes: list[int] = []
+    with pytest.raises(BadArchive, match="unpacks to more than 200 times its size"):
+        sizes.extend(iter(lambda: len(source(1 << 20)), 0))
+    assert 0 < sum(sizes) <= 1 << 30
+
+
 @pytest.mark.parametrize("name", ["gzip", "zstd", "bzip2", "xz"])
 def test_memory_is_bounded(name: str) -> None:
     """A bomb comes out in pieces no larger than asked for."""
