@@ -19,7 +19,7 @@ import errno
 import logging
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -96,6 +96,9 @@ class Node:
         return _attributes(self._root, self.path)
 
 
+Nodes = Iterator[tuple[Node, list[int]]]  # of one directory, each with the layers that what is in it comes from
+
+
 class View:
     """A stack of directories that is open; a context manager."""
 
@@ -124,18 +127,13 @@ class View:
 
     def walk(self) -> Iterator[Node]:
         """Yield every node of the merged tree, directories before what is in them, by name; not the root itself."""
-        stack = [self._nodes(b"", self._read(b"", range(len(self._roots))))]
-        while stack:
-            found = next(stack[-1], None)
-            if found is None:
-                stack.pop()
-                continue
-            node, layers = found
-            yield node
-            if layers:
-                stack.append(self._nodes(node.path + b"/", self._read(node.path, layers)))
 
-    def _nodes(self, prefix: bytes, listing: dict[bytes, Found]) -> Iterator[tuple[Node, list[int]]]:
+        def below(node: Node, layers: list[int]) -> Nodes | None:
+            return self._nodes(node.path + b"/", self._read(node.path, layers)) if layers else None
+
+        return _depth_first(self._nodes(b"", self._read(b"", range(len(self._roots)))), below)
+
+    def _nodes(self, prefix: bytes, listing: dict[bytes, Found]) -> Nodes:
         for name in sorted(listing):
             found = listing[name]
             if found.status is not None and _can_be_named(prefix + name):
@@ -150,18 +148,13 @@ class View:
         return changed(map(_unfurnished, self._differences())) if self._whole else self._differences()
 
     def _differences(self) -> Iterator[Node]:
-        stack = [self._compared(b"", range(1, len(self._roots)))]
-        while stack:
-            found = next(stack[-1], None)
-            if found is None:
-                stack.pop()
-                continue
-            node, below = found
-            yield node
-            if node.status is not None and stat.S_ISDIR(node.status.st_mode):
-                stack.append(self._compared(node.path, below))
+        def below(node: Node, layers: list[int]) -> Nodes | None:
+            is_directory = node.status is not None and stat.S_ISDIR(node.status.st_mode)
+            return self._compared(node.path, layers) if is_directory else None
 
-    def _compared(self, directory: bytes, below: Iterable[int]) -> Iterator[tuple[Node, list[int]]]:
+        return _depth_first(self._compared(b"", range(1, len(self._roots))), below)
+
+    def _compared(self, directory: bytes, below: Iterable[int]) -> Nodes:
         prefix = directory + b"/" if directory else b""
         upper, opaque = self._read_one(directory, 0)
         whole = opaque or self._whole
@@ -261,6 +254,20 @@ class Found:
     status: os.stat_result | None
     directories: list[int] = field(default_factory=list)  # layers whose directories are merged under this name
     closed: bool = False  # nothing further below shows through
+
+
+def _depth_first(first: Nodes, below: Callable[[Node, list[int]], Nodes | None]) -> Iterator[Node]:
+    """Yield each node, and then what ``below`` finds in it; a tree may be deeper than calls can be."""
+    stack = [first]
+    while stack:
+        found = next(stack[-1], None)
+        if found is None:
+            stack.pop()
+            continue
+        yield found[0]
+        inner = below(*found)
+        if inner is not None:
+            stack.append(inner)
 
 
 def changed(nodes: Iterable[Node]) -> Iterator[Node]:
