@@ -242,7 +242,9 @@ def _named(image: Image, pattern: str) -> bool:
 
 
 def _name_fits(name: str, pattern: str) -> bool:
-    bare = name.partition("@")[0].rpartition(":")[0] or name
+    bare, pinned, _ = name.partition("@")
+    if not pinned:
+        bare = name.rpartition(":")[0]
     return _glob(name, pattern) or _glob(bare, pattern)
 
 
@@ -252,13 +254,16 @@ def _glob(name: str, pattern: str) -> bool:
 
 def _summary(image: Image, shared: int, patterns: Sequence[str]) -> schema.ImageSummary:
     """Of the names only those that were asked for, as Docker does."""
-    tags = [tag for tag in image.tags if not patterns or any(_name_fits(tag, pattern) for pattern in patterns)]
+
+    def wanted(names: Sequence[str]) -> builtins.list[str]:
+        return [name for name in names if not patterns or any(_name_fits(name, pattern) for pattern in patterns)]
+
     return schema.ImageSummary(
         created=image.created_s,
         id=image.id,
         labels=image.labels or None,
-        repo_digests=list(image.digests),
-        repo_tags=tags,
+        repo_digests=wanted(image.digests),
+        repo_tags=wanted(image.tags),
         shared_size=shared,
         size=image.size,
     )

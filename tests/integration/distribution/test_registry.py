@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -71,6 +72,23 @@ def test_what_is_there_costs_one_request(place: tuple[Sampand, Registry]) -> Non
     before = len(registry.requests())
     assert "Layer already exists" in engine.ok("push", name)
     assert not [one for one in registry.requests()[before:] if one.startswith(("POST", "PATCH"))]
+
+
+def test_images_by_reference_tell_those_names_only(place: tuple[Sampand, Registry]) -> None:
+    sampand, _ = place
+    engine, name = sampand.engine, f"{HOST}/a/b"
+    engine.ok("tag", BUSYBOX, f"{name}:1")
+    engine.ok("push", f"{name}:1")
+
+    def told(pattern: str) -> tuple[list[str], list[str]]:
+        filters = json.dumps({"reference": [pattern]})
+        url = f"http://d/images/json?filters={quote(filters)}"
+        (image,) = json.loads(sampand.space.run("curl", "-s", "--unix-socket", str(sampand.socket), url))
+        return image["RepoTags"], [one.partition("@")[0] for one in image["RepoDigests"]]
+
+    assert told(BUSYBOX) == ([BUSYBOX], [])
+    assert told(f"{name}:1") == ([f"{name}:1"], [])
+    assert told(name) == ([f"{name}:1"], [name])
 
 
 def test_by_digest_and_all_tags(place: tuple[Sampand, Registry]) -> None:
