@@ -79,6 +79,13 @@ def check(text: str) -> None:
     raise ValueError("invalid reference format")
 
 
+def check_name(text: str) -> None:
+    """Raises ValueError in Docker's words unless `text` is a reference; an ID is none, and no registry knows it."""
+    if len(text) == ID_LENGTH and HEX.issuperset(text):
+        raise ValueError(f"invalid repository name ({text}), cannot specify 64-byte hexadecimal strings")
+    check(text)
+
+
 def _is_plain(text: str) -> bool:
     """Whether a short look is enough: lower-case words with slashes and single hyphens between them."""
     parts = text.split("/")

@@ -172,6 +172,8 @@ rmi -f nosuch
 load -i /nonexistent
 import /nonexistent
 pull Foo
+pull abababababababababababababababababababababababababababababababab
+push abababababababababababababababababababababababababababababababab
 run
 run --foo
 run -z x

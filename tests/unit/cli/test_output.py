@@ -183,6 +183,7 @@ MESSAGES = [
     ([{"stream": "Loaded image: a:1\n"}], "Loaded image: a:1\n"),
     ([{"status": "Pulling", "id": "x"}, {"status": "D", "id": "x", "progressDetail": {"current": 1}}], "x: Pulling\n"),
     ([{"status": "done"}], "done\n"),
+    ([{"status": "1: digest: x"}, {"progressDetail": {}, "aux": {"Tag": "1", "Digest": "x"}}], "1: digest: x\n"),
 ]
 
 

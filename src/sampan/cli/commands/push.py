@@ -17,12 +17,12 @@ def push(session: Session, arguments: Arguments) -> int:
     """``sampan push``."""
     from sampan.api.client.client import json_stream
     from sampan.cli.output.progress import show
-    from sampan.cli.references import check, qualified, registry_of, take_apart
+    from sampan.cli.references import check_name, qualified, registry_of, take_apart
 
     reference, quiet, every = arguments.rest[0], arguments["quiet"], arguments["all-tags"]
     name, tag, digest = take_apart(reference)
     try:
-        check(reference)
+        check_name(reference)
     except ValueError as error:
         raise CommandError(str(error)) from None
     if digest:

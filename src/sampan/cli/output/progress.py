@@ -17,6 +17,8 @@ def show(messages: Iterable[dict[str, Any]], write: Callable[[str], None], *, te
         problem = message.get("errorDetail") or ({"message": message["error"]} if message.get("error") else None)
         if problem:
             raise CommandError(str(problem.get("message", "")))
+        if message.get("aux") is not None:  # for programs: the digest of what was pushed
+            continue
         identity, progress = message.get("id", ""), message.get("progressDetail")
         if progress and not terminal:
             continue
