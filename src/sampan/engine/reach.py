@@ -17,6 +17,8 @@ from sampan.network import reach
 from sampan.network.errors import NetworkError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sampan.engine.container import Container
     from sampan.engine.core import Core
     from sampan.network.sandbox import Sandbox
@@ -61,27 +63,32 @@ async def foreseen(core: Core, container: Container) -> list[str]:
         wishes = places.wishes(core.fabric, container)
     except (EngineError, NetworkError):  # the start will tell
         return []
-    standing = [reach.unplaced(wish.network, ipv4=wish.ipv4, ipv6=wish.ipv6) for wish in wishes]
-    return await _warnings(core, reach.Ports(standing, reach.foresee(standing, bindings)))
+
+    def ports() -> reach.Ports:
+        standing = [reach.unplaced(wish.network, ipv4=wish.ipv4, ipv6=wish.ipv6) for wish in wishes]
+        return reach.Ports(standing, reach.foresee(standing, bindings))
+
+    return await _warnings(core, ports)
 
 
 async def warnings(core: Core, container: Container, sandbox: Sandbox | None) -> list[str]:
     """Return what is to be warned of, of a container that starts."""
     if sandbox is None or not sandbox.publications:
         return []
-    found = await _warnings(core, reach.Ports(core.fabric.places(sandbox), sandbox.publications))
+    ports = reach.Ports(core.fabric.places(sandbox), sandbox.publications)
+    found = await _warnings(core, lambda: ports)
     for text in found:
         log.warning("container %s: %s", container.short_id, text)
     return found
 
 
-async def _warnings(core: Core, ports: reach.Ports) -> list[str]:
+async def _warnings(core: Core, ports: Callable[[], reach.Ports]) -> list[str]:
     try:
         others = await core.fabric.others()
         if not others.ruleset.chains:
             return []
         networks = list(core.fabric.networks.values())
-        return await core.thread(lambda: reach.warnings(ports, networks, reach.survey(others)))
+        return await core.thread(lambda: reach.warnings(ports(), networks, reach.survey(others)))
     except (OSError, ValueError) as error:
         log.warning("it can't be told who reaches the ports that are published: %s", error)
         return []

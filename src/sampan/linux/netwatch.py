@@ -40,6 +40,7 @@ class Notices:
     def __init__(self, own_table: str) -> None:
         """Subscribe; what happens in nftables' ``own_table`` isn't told, but for its deletion. OSError: no netlink."""
         self._own = attribute(1, string(own_table))
+        self._room = memoryview(bytearray(_READ))  # made once: 64 KiB are pages to be had from the kernel
         self._sockets: list[socket.socket] = []
         try:
             for protocol, groups in ((NETLINK_ROUTE, _ADDRESSES | _SETTINGS), (NETLINK_NETFILTER, _NFTABLES)):
@@ -62,22 +63,25 @@ class Notices:
 
     def read(self) -> set[int]:
         """Return what was seen since the last time."""
-        return {seen for one in self._sockets for seen in _drain(one, self._own)}
+        return {seen for one in self._sockets for seen in self._drain(one)}
 
+    def read_rules(self) -> set[int]:
+        """Return what was seen of nftables since the last time."""
+        return set(self._drain(self._sockets[-1]))
 
-def _drain(one: socket.socket, own: bytes) -> Iterator[int]:
-    while True:
-        try:
-            data, sender = one.recvfrom(_READ)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            if error.errno != ENOBUFS:
-                raise
-            yield from (EVERYWHERE, TABLES, RULES)  # some were lost
-            continue
-        if sender[0] == 0:  # of the kernel
-            yield from seen_in(data, own)
+    def _drain(self, one: socket.socket) -> Iterator[int]:
+        while True:
+            try:
+                size, sender = one.recvfrom_into(self._room)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno != ENOBUFS:
+                    raise
+                yield from (EVERYWHERE, TABLES, RULES)  # some were lost
+                continue
+            if sender[0] == 0:  # of the kernel
+                yield from seen_in(bytes(self._room[:size]), self._own)
 
 
 def seen_in(data: bytes, own: bytes) -> Iterator[int]:

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Final, TypeVar
 
 from sampan.linux.netwatch import TABLES, Notices
@@ -61,6 +62,7 @@ log = logging.getLogger(__name__)
 
 _UDP, _TCP = "dns-udp", "dns-tcp"
 _NETNS: Final = "netns"
+_FEW: Final = 8  # ports are bound at once: 30 µs each, less than another thread costs
 
 
 class Fabric:
@@ -187,10 +189,13 @@ class Fabric:
 
     async def _run(self, work: Callable[[Host], T]) -> T:
         """Do something to the kernel's side, in its thread."""
+        return await self._begin(work)
+
+    def _begin(self, work: Callable[[Host], T]) -> asyncio.Future[T]:
         if self._vigil is None:  # before the first look, so that nothing that comes after it is missed
             self._vigil = Vigil(Notices(ruleset.NAME), self._look_after)
             self._allowed = self.links_wanted()
-        return await asyncio.get_running_loop().run_in_executor(self._kernel, self._with_host, work)
+        return asyncio.get_running_loop().run_in_executor(self._kernel, self._with_host, work)
 
     def _with_host(self, work: Callable[[Host], T]) -> T:
         if self._host is None:
@@ -364,9 +369,9 @@ class Fabric:
         if place is None or place[0].driver != "bridge":
             return  # nothing leads there: of an internal, macvlan or ipvlan network, ports are not published
         default_ip = place[0].options.get(OPTION_HOST_BINDING, "")
-        sandbox.reserved = await asyncio.to_thread(
-            self._ports.reserve, owner, bindings, default_ip="" if default_ip == ruleset.ANY4 else default_ip
-        )
+        default_ip = "" if default_ip == ruleset.ANY4 else default_ip
+        reserve = partial(self._ports.reserve, owner, bindings, default_ip=default_ip)
+        sandbox.reserved = reserve() if len(bindings) <= _FEW else await asyncio.to_thread(reserve)
 
     def _targeted(self, sandbox: Sandbox, ports: Iterable[Publication]) -> tuple[Publication, ...]:
         """Return the publications with the sandbox's addresses, those with the default routes."""
@@ -381,13 +386,15 @@ class Fabric:
         Raises:
             NetworkError, OSError: nothing is left in the kernel then; the sandbox is still to be closed.
         """
-        places = self.places(sandbox)
+        places, ports = self.places(sandbox), sandbox.publications
+        plugging = self._begin(lambda kernel: kernel.plug(netns, places, ports))
+        self._start_relays(sandbox, sandbox.port_sockets())  # meanwhile
         try:
-            made = await self._run(lambda kernel: kernel.plug(netns, places))
+            made = await plugging
         except BridgeFull:
             if not await self._wait_for_closing():  # whose places the kernel is just clearing
                 raise
-            made = await self._run(lambda kernel: kernel.plug(netns, places))
+            made = await self._run(lambda kernel: kernel.plug(netns, places, ports))
         sandbox.netns = os.dup(netns)
         for one in made:
             if one != sandbox.endpoints[one.network_id]:
@@ -398,11 +405,7 @@ class Fabric:
         if resolution is not None:
             kept |= await self.resolve_in(sandbox, resolution)
         await self._relink()
-        if sandbox.publications:
-            ports = sandbox.publications
-            await self._run(lambda kernel: kernel.publish(ports, self.places(sandbox)))
-            self._follow(ports)
-            self._start_relays(sandbox, sandbox.port_sockets())
+        self._follow(ports)
         for reserved in sandbox.reserved:
             if reserved.socket is not None:
                 reserved.socket.close()  # the monitor has its own since the launch

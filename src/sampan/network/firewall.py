@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from errno import ENOENT
-from pathlib import Path
 from typing import Final
 
 from sampan.linux.netlink import NETLINK_NETFILTER, NetlinkError, Socket
@@ -67,9 +66,13 @@ class Firewall:
         """Forget a network: after its bridge is gone. Nothing when it isn't known."""
         self._change([ruleset.of_network(network)], (), f"forget network {network.name}")
 
-    def publish(self, publications: Sequence[Publication]) -> None:
-        """Lead ports of the host to containers, all or none. Ports that are there already stay."""
-        self._change((), [ruleset.of_publication(one) for one in publications], "publish ports")
+    def publish(self, publications: Sequence[Publication], detours: Sequence[Detour] = ()) -> None:
+        """Lead ports of the host to containers, all or none. Ports that are there already stay.
+
+        ``detours``: which clients are masqueraded because a published container is on their network too.
+        """
+        wanted = [*map(ruleset.of_publication, publications), *map(ruleset.of_detour, detours)]
+        self._change((), wanted, "publish ports")
 
     def unpublish(self, publications: Sequence[Publication]) -> bool:
         """Take ports back; those that aren't there don't matter.
@@ -85,9 +88,9 @@ class Firewall:
         """Change which ports are open within networks without inter-container traffic."""
         self._change(map(ruleset.of_link, remove), map(ruleset.of_link, add), "link containers")
 
-    def detour(self, add: Sequence[Detour] = (), remove: Sequence[Detour] = ()) -> None:
-        """Change which clients are masqueraded because a published container is on their network too."""
-        self._change(map(ruleset.of_detour, remove), map(ruleset.of_detour, add), "mark containers on several networks")
+    def end_detours(self, detours: Sequence[Detour]) -> None:
+        """Masquerade those clients no more."""
+        self._change(map(ruleset.of_detour, detours), (), "forget containers on several networks")
 
     def guard_forwarding(self, opened: Iterable[str], opened_ipv6: bool) -> None:
         """Say where forwarding was off before it was switched on for containers: the host routes for nobody else there.
@@ -128,7 +131,8 @@ class Firewall:
 def bridges_show_ipv6() -> bool:
     """Tell whether bridges of this thread's namespace show IPv6 frames to rules, so that ::1 needs the relay."""
     try:
-        return Path("/proc/sys/net/bridge/bridge-nf-call-ip6tables").read_text().strip() == "1"
+        with open("/proc/sys/net/bridge/bridge-nf-call-ip6tables", "rb") as value:
+            return value.read().strip() == b"1"
     except FileNotFoundError:  # no br_netfilter
         return False
 

@@ -175,13 +175,18 @@ class Host:
 
     # Sandboxes
 
-    def plug(self, netns: int, places: Sequence[Place]) -> list[Endpoint]:
-        """Plug a new sandbox into its networks; return the endpoints with interfaces. Nothing is left on an error."""
+    def plug(self, netns: int, places: Sequence[Place], ports: Sequence[Publication]) -> list[Endpoint]:
+        """Plug a new sandbox into its networks and lead ports to it; return the endpoints with interfaces.
+
+        Nothing is left on an error.
+        """
         done: list[Endpoint] = []
         try:
             for network, one, defaults in _with_defaults(places):
                 self.ensure(network)
                 done.append(endpoint.plug(self.links, netns, network, one, **defaults))
+            if ports:
+                self.publish(ports, places)
         except BaseException:
             endpoint.unplug(self.links, done)
             raise
@@ -235,17 +240,14 @@ class Host:
         if self.relays_loopback != bridges_show_ipv6():  # br_netfilter has come, or was switched off
             self.relays_loopback = not self.relays_loopback
             self._firewall.relay_loopback(self.relays_loopback)
-        self._firewall.publish(ports)
-        detours = _detours(places, ports)
-        if detours:
-            self._firewall.detour(add=detours)
+        self._firewall.publish(ports, _detours(places, ports))
 
     def unpublish(self, ports: Sequence[Publication], places: Sequence[Place]) -> bool:
         """Take ports back; tell whether there may be flows that were translated."""
         served = self._firewall.unpublish(ports)
         detours = _detours(places, ports)
         if detours:
-            self._firewall.detour(remove=detours)
+            self._firewall.end_detours(detours)
         return served
 
     def link(self, add: Sequence[Link], remove: Sequence[Link]) -> None:

@@ -30,7 +30,7 @@ _MUCH: Final = 1 << 20  # bytes of one direction before it is worth a pipe; the 
 _CLIENTS: Final = 4096  # at once, of one port: each has descriptors of sampand's
 _BACKLOG: Final = 1024
 _CONNECT_S: Final = 10.0  # a container that drops instead of refusing
-_ACCEPT_PAUSE_S: Final = 0.1  # with no descriptor left
+_ACCEPT_PAUSE_S: Final = 0.1  # with no descriptor left, or too many clients
 _UDP_IDLE_S: Final = 90.0  # as docker-proxy
 _UDP_BUFFER: Final = 1 << 18
 _DATAGRAM: Final = 1 << 16
@@ -85,52 +85,61 @@ class _Tasks:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def fewer_than(self, number: int) -> None:
-        """Wait, in one of the tasks, until there are so few others."""
-        others = self._tasks - {asyncio.current_task()}
-        while len(others) >= number:
-            await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
-            others = self._tasks - {asyncio.current_task()}
+    def __len__(self) -> int:
+        return len(self._tasks)
 
     async def end(self) -> None:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _TcpRelay:
     def __init__(self, listener: socket.socket, target: Target) -> None:
         self._listener, self.target, self._tasks = listener, target, _Tasks()
+        self._loop = asyncio.get_running_loop()
+        self._paused: asyncio.TimerHandle | None = None
         # What its predecessors' connections left (TIME_WAIT) lets SO_REUSEADDR pass; see `ports`.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.listen(_BACKLOG)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
-        self._tasks.start(self._accept())
+        self._resume()
 
     async def stop(self) -> None:
-        await self._tasks.end()
+        self._pause(None)
         with contextlib.suppress(OSError):  # not listening any more
             self._listener.shutdown(
                 socket.SHUT_RD
             )  # others may hold the socket: it must not go on completing handshakes
         self._listener.close()
+        await self._tasks.end()
 
-    async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._tasks.fewer_than(_CLIENTS)
-            try:
-                client, _ = await loop.sock_accept(self._listener)
-            except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    await asyncio.sleep(_ACCEPT_PAUSE_S)
-                elif error.errno in (errno.EBADF, errno.EINVAL):
-                    return
-                continue
-            # its remains (TIME_WAIT) don't keep the port from the next container
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._tasks.start(self._serve(client))
+    def _resume(self) -> None:
+        self._paused = None
+        self._loop.add_reader(self._listener, self._accept)
+
+    def _pause(self, seconds: float | None) -> None:
+        """Accept nobody for a while; None: any more."""
+        self._loop.remove_reader(self._listener)
+        if self._paused is not None:
+            self._paused.cancel()
+        self._paused = self._loop.call_later(seconds, self._resume) if seconds is not None else None
+
+    def _accept(self) -> None:
+        if len(self._tasks) >= _CLIENTS:
+            self._pause(_ACCEPT_PAUSE_S)
+            return
+        try:
+            client, _ = self._listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                self._pause(_ACCEPT_PAUSE_S)
+            return  # or the client has left again
+        # its remains (TIME_WAIT) don't keep the port from the next container
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._tasks.start(self._serve(client))
 
     async def _serve(self, client: socket.socket) -> None:
         """Join a client and the application; reset the client when that refuses, or when either end breaks."""

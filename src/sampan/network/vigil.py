@@ -26,46 +26,59 @@ class Vigil:
         self._notices, self._act = notices, act
         self._seen: set[int] = set()
         self._rules = 0
-        self._task: asyncio.Task[None] | None = None
+        self._round: asyncio.Task[None] | None = None
+        self._closed = False
         self._wait_s = QUIET_S
         self._acted = 0.0
-        loop = asyncio.get_running_loop()
-        for descriptor in notices.descriptors():
-            loop.add_reader(descriptor, self._notice)
+        self._loop = asyncio.get_running_loop()
+        self._listen()
 
     def rules_of_others(self) -> int:
         """Return a number that is another one when others' rules have changed; up to this very moment."""
-        self._notice()
+        self._take(self._notices.read_rules())
+        if self._seen and self._round is None:
+            self._wake()
         return self._rules
 
-    def _notice(self) -> None:
-        seen = self._notices.read()
+    def _listen(self) -> None:
+        for descriptor in self._notices.descriptors():
+            self._loop.add_reader(descriptor, self._wake)
+
+    def _ignore(self) -> None:
+        for descriptor in self._notices.descriptors():
+            self._loop.remove_reader(descriptor)
+
+    def _take(self, seen: set[int]) -> None:
         self._rules += RULES in seen
         self._seen |= seen - {RULES}
-        if self._seen and self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._rounds())
 
-    async def _rounds(self) -> None:
-        loop = asyncio.get_running_loop()
+    def _wake(self) -> None:
+        """Leave what comes in the sockets for a moment: most of it is what this process itself does."""
+        self._ignore()
+        self._round = self._loop.create_task(self._see_to_it())
+
+    async def _see_to_it(self) -> None:
         try:
-            while self._seen:
-                soon = loop.time() - self._acted < LONGEST_S
-                self._wait_s = min(2 * self._wait_s, LONGEST_S) if soon else QUIET_S
-                await asyncio.sleep(self._wait_s)
+            soon = self._loop.time() - self._acted < LONGEST_S
+            self._wait_s = min(2 * self._wait_s, LONGEST_S) if soon else QUIET_S
+            await asyncio.sleep(self._wait_s)
+            self._take(self._notices.read())
+            if self._seen:
                 seen, self._seen = self._seen, set()
                 await self._act(seen)
-                self._acted = loop.time()
+                self._acted = self._loop.time()
         except Exception:  # nobody waits for it: told here, and the next notice is another try
             log.exception("looking after the networks of the host")
         finally:
-            self._task = None
+            self._round = None
+            if not self._closed:
+                self._listen()
 
     async def close(self) -> None:
         """End it."""
-        loop = asyncio.get_running_loop()
-        for descriptor in self._notices.descriptors():
-            loop.remove_reader(descriptor)
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        self._closed = True
+        self._ignore()
+        if self._round is not None:
+            self._round.cancel()
+            await asyncio.gather(self._round, return_exceptions=True)
         self._notices.close()
