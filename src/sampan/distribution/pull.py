@@ -131,9 +131,9 @@ class Pull:
             )
         by_digest = {layer.digest: layer for layer in layers}
         by_diff_id = dict(zip(diff_ids, layers, strict=True))
-        for layer in by_digest.values():
-            held.pin(layer.digest)
-            self._listener.say(layer.digest, "Pulling fs layer")
+        lacking = self._lacking(diff_ids, layers, held)
+        for blob in by_digest:
+            self._listener.say(blob, "Pulling fs layer" if blob in lacking else "Already exists")
 
         def fetch(_diff_id: str, blob: str) -> None:
             layer = by_digest[blob]
@@ -153,9 +153,19 @@ class Pull:
         stored = self._images.content.put(content)
         candidate = archive.Candidate(config, tuple(layer.digest for layer in layers), (), stored)
         image = self._images.install(candidate, held.pin, tags, [pinned], progress=unpacked, fetch=fetch)
-        for layer in by_digest.values():
-            self._listener.say(layer.digest, "Pull complete")
+        for blob in lacking:
+            self._listener.say(blob, "Pull complete")
         return image
+
+    def _lacking(self, diff_ids: Sequence[str], layers: Sequence[Descriptor], held: Held) -> list[str]:
+        """Return the blobs that are to be fetched or unpacked, each once; from here on, what is there stays."""
+        found: dict[str, None] = {}
+        for chain_id, layer in zip(digests.chain_ids(diff_ids), layers, strict=True):
+            held.pin(chain_id)
+            held.pin(layer.digest)
+            if not self._images.has_layer(chain_id, layer.digest):
+                found[layer.digest] = None
+        return list(found)
 
     def _of_platform(self, found: Found) -> tuple[bytes, Manifest]:
         """Return the manifest for the platform, with its bytes."""

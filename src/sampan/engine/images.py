@@ -92,13 +92,13 @@ class ImageService:
             for image in images
         }
 
-    async def inspect(self, ref: str) -> schema.ImageInspect:
-        """Return everything about an image."""
-        return _inspect(await self._core.thread(self._core.images.resolve, ref), self._core.snapshots.name)
+    async def inspect(self, ref: str, platform: str = "") -> schema.ImageInspect:
+        """Return everything about an image. Raises WrongPlatform: it is for another one."""
+        return _inspect(await self._core.thread(self._core.images.resolve, ref, platform), self._core.snapshots.name)
 
-    async def history(self, ref: str) -> builtins.list[schema.ImageHistory]:
+    async def history(self, ref: str, platform: str = "") -> builtins.list[schema.ImageHistory]:
         """Return the steps that made an image, newest first."""
-        found = await self._core.thread(self._core.images.history, ref)
+        found = await self._core.thread(self._core.images.history, ref, platform)
         return [schema.convert(item, schema.ImageHistory) for item in found]
 
     async def layers(self) -> builtins.list[schema.ImageLayers]:
@@ -147,7 +147,7 @@ class ImageService:
         making = [Use(container, False) for container, image in list(self._core.making.items()) if image == image_id]
         return [Use(one.id, one.running) for one in self._core.catalog if one.image_id == image_id] + making
 
-    async def load(self, body: BodyStream, *, quiet: bool) -> AsyncIterator[bytes]:
+    async def load(self, body: BodyStream, *, quiet: bool, platform: str = "") -> AsyncIterator[bytes]:
         """Load an archive; yield Docker's progress messages, one JSON object a line."""
         core, pipe = self._core, Pipe()
         messages: asyncio.Queue[dict[str, object] | None] = asyncio.Queue()
@@ -157,7 +157,7 @@ class ImageService:
             loop.call_soon_threadsafe(messages.put_nowait, message)
 
         filling = core.spawn(_quietly(pipe, body))
-        loading = core.spawn(core.thread(lambda: core.images.load(cast("BinaryIO", pipe), report, quiet)))
+        loading = core.spawn(core.thread(lambda: core.images.load(cast("BinaryIO", pipe), report, quiet, platform)))
         loading.add_done_callback(lambda _: messages.put_nowait(None))
         try:
             while (message := await messages.get()) is not None:
@@ -175,10 +175,10 @@ class ImageService:
             image = self._core.images.resolve(name)
             self._event("load", image, image.id)
 
-    async def save(self, names: Sequence[str]) -> AsyncIterator[bytes]:
+    async def save(self, names: Sequence[str], platform: str = "") -> AsyncIterator[bytes]:
         """Return an archive of images, as a tar stream."""
         core = self._core
-        chosen = await core.thread(core.images.choose, names)
+        chosen = await core.thread(core.images.choose, names, platform)
         for one in chosen:
             self._event("save", one.image, one.image.id)
         return sending.pieces(core, core.images.save(chosen))

@@ -66,7 +66,7 @@ class Registry:
 
         return self._messages(work)
 
-    def push(self, image: str, tag: str, *, auth: str) -> AsyncIterator[bytes]:
+    def push(self, image: str, tag: str, *, platform: str = "", auth: str) -> AsyncIterator[bytes]:
         """Push a tag, or all tags of a repository where none is named. Yields dockerd's messages."""
         name = reference.parse(image)
         if name.digest:
@@ -77,6 +77,8 @@ class Registry:
 
         def work(listener: Listener) -> None:
             for one in wanted:
+                if platform:
+                    self._core.images.resolve(one.familiar, platform)
                 self._room().push(one, credentials, listener)
                 self._publish("push", one.familiar, one.familiar, {"name": one.familiar_name})
 

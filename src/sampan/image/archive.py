@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sampan.image import digest as digests
-from sampan.image import reference, shape, tar, v1
+from sampan.image import model, platforms, reference, shape, tar, v1
 from sampan.image.compress import Source, decompressed
 from sampan.image.content import Content
-from sampan.image.errors import BadArchive, InvalidReference
+from sampan.image.errors import BadArchive, InvalidReference, WrongPlatform
 from sampan.image.reference import Reference
 from sampan.image.tar import Entry, TarReader
 from sampan.image.unpack import split_name
@@ -182,6 +182,23 @@ def _tagged(text: str) -> Reference:
 
 
 # --- OCI -----------------------------------------------------------------------------------------------------------
+
+
+def fitting(spool: Spool, platform: str, architecture: str) -> list[Candidate]:
+    """Return the images of an archive that are for a platform (os/arch[/variant]), or (for "") all.
+
+    Raises BadArchive; WrongPlatform: all are for others.
+    """
+    wanted = platforms.asked(platform, architecture)
+    found = candidates(spool, wanted.architecture)
+    if not platform:
+        return found
+    there = [platforms.of(model.check_config(one.config)[0]) for one in found]
+    fits = [one for one, own in zip(found, there, strict=True) if wanted.runs(own)]
+    if found and not fits:
+        name = found[0].names[0].familiar if found[0].names else found[0].id
+        raise WrongPlatform(name, str(there[0]), platform)
+    return fits
 
 
 def _oci_layout(spool: Spool, architecture: str) -> Iterator[Candidate]:

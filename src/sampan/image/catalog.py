@@ -27,8 +27,7 @@ class Catalog:
         Raises ImageNotFound, AmbiguousId, InvalidReference, WrongPlatform.
         """
         image = self._find(text)
-        if platform and not platforms.asked(platform, platforms.host_architecture()).runs(image.platform):
-            raise WrongPlatform(text, str(image.platform), platform)
+        check_platform(text, image.platform, platform)
         return image
 
     def _find(self, text: str) -> Image:
@@ -90,3 +89,9 @@ class Catalog:
             for digest in (image.id, image.manifest, *image.blobs)
             if digest is not None
         }
+
+
+def check_platform(text: str, there: platforms.Platform, wanted: str | None) -> None:
+    """Raise WrongPlatform unless what ``text`` names is for the platform that is ``wanted``; None or "" is any."""
+    if wanted and not platforms.asked(wanted, platforms.host_architecture()).runs(there):
+        raise WrongPlatform(text, str(there), wanted)

@@ -29,7 +29,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from sampan.image import archive, committing, digest, hello, importing, model, platforms, reference, removal, saving
 from sampan.image import leases as leasing
-from sampan.image.catalog import Catalog
+from sampan.image.catalog import Catalog, check_platform
 from sampan.image.compress import Source
 from sampan.image.content import Content, sync_filesystem
 from sampan.image.difference import Difference, differences
@@ -146,9 +146,9 @@ class Images:
         """Return every image, in no particular order."""
         return list(self._catalog.by_id.values())
 
-    def history(self, ref: str) -> Items:
+    def history(self, ref: str, platform: str = "") -> Items:
         """Return the steps that made the image, newest first, as the API's HistoryResponseItem."""
-        return history(self.resolve(ref))
+        return history(self.resolve(ref, platform))
 
     def differences(self, first: str, second: str) -> Iterator[Difference]:
         """Return what the image ``second`` has otherwise than ``first``; reading goes on while it is iterated.
@@ -167,8 +167,10 @@ class Images:
 
     # --- bringing in -----------------------------------------------------------------------------------------------
 
-    def load(self, stream: BinaryIO, report: Report, quiet: bool = False) -> None:
+    def load(self, stream: BinaryIO, report: Report, quiet: bool = False, platform: str = "") -> None:
         """Load every image of an archive (see ``archive``) that ``stream`` gives, plain or compressed.
+
+        With ``platform`` only those for it; WrongPlatform where there is none.
 
         ``report`` gets Docker's progress messages, maybe from several threads, one at a time; ``quiet`` leaves out the
         bars. Raises ImageError with nothing of a broken image left behind; images before it in the archive stay.
@@ -178,7 +180,7 @@ class Images:
             spool.take(_source(stream))
             named = 0
             loaded: list[str] = []
-            for candidate in archive.candidates(spool, self.architecture):
+            for candidate in archive.fitting(spool, platform, self.architecture):
                 names = [name.familiar for name in candidate.names]
                 holders = {name: self._holder(name) for name in names}
                 image = self._install(candidate, pin, names, LayerProgress(report, quiet=quiet))
@@ -271,6 +273,10 @@ class Images:
         """Keep what is pinned inside from being collected, for whoever brings an image in by `install`."""
         return self._pinning()
 
+    def has_layer(self, chain_id: str, blob: str) -> bool:
+        """Tell whether a layer is unpacked and its blob is here too."""
+        return self._layers.has(chain_id) and self.content.has(blob)
+
     def install(
         self,
         candidate: archive.Candidate,
@@ -361,9 +367,12 @@ class Images:
 
     # --- handing out -----------------------------------------------------------------------------------------------
 
-    def choose(self, names: Sequence[str]) -> Sequence[saving.Chosen]:
+    def choose(self, names: Sequence[str], platform: str = "") -> Sequence[saving.Chosen]:
         """Return the images to be saved that ``names`` mean; see ``saving.choose`` for rules and errors."""
-        return saving.choose(self._catalog, names)
+        chosen = saving.choose(self._catalog, names)
+        for one in chosen:
+            check_platform(one.tags[0].familiar if one.tags else one.image.id, one.image.platform, platform)
+        return chosen
 
     def save(self, chosen: Sequence[saving.Chosen]) -> Iterator[bytes]:
         """Yield an archive of images; what they are made of stays until its end, or until the iterator is closed.

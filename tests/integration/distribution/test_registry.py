@@ -61,6 +61,24 @@ def test_what_is_pulled_is_what_was_pushed(place: tuple[Sampand, Registry]) -> N
     assert digest(sampand, copy) == pushed
 
 
+def test_a_layer_that_is_there_is_not_pulled_again(place: tuple[Sampand, Registry]) -> None:
+    sampand, registry = place
+    engine, base, name = sampand.engine, f"{HOST}/base:1", f"{HOST}/more:1"
+    engine.run("--name", "more", "--entrypoint", "touch", BUSYBOX, "/more")
+    engine.ok("tag", BUSYBOX, base)
+    engine.ok("commit", "more", name)
+    engine.ok("push", base)
+    engine.ok("push", name)
+    engine.ok("rm", "more")
+    engine.ok("rmi", name)
+    before = len(registry.requests())
+    said = engine.ok("pull", name).splitlines()
+    states = [line.partition(": ")[2] for line in said[1:-3]]
+    assert states[:2] == ["Already exists", "Pulling fs layer"]
+    assert states[-1] == "Pull complete" and states.count("Pull complete") == 1
+    assert len([one for one in registry.requests()[before:] if "/blobs/" in one]) == 2  # configuration and layer
+
+
 def test_what_is_there_costs_one_request(place: tuple[Sampand, Registry]) -> None:
     sampand, registry = place
     engine, name = sampand.engine, f"{HOST}/a/b:1"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
 from sampan.api import schema
@@ -50,10 +50,11 @@ class _ImagesApi:
         return json_response(image_summary_json(found, request.version))
 
     async def inspect(self, request: Request) -> Answer:
-        return json_response(image_json(await self._images.inspect(request.name), request.version))
+        found = await self._images.inspect(request.name, request.query.platform())
+        return json_response(image_json(found, request.version))
 
     async def history(self, request: Request) -> Answer:
-        return json_response(await self._images.history(request.name))
+        return json_response(await self._images.history(request.name, request.query.platform()))
 
     async def tag(self, request: Request) -> Answer:
         await self._images.tag(request.name, request.query.text("repo"), request.query.text("tag"))
@@ -67,13 +68,18 @@ class _ImagesApi:
         return json_response(done)
 
     async def save(self, request: Request) -> Answer:
-        return Stream(await self._images.save(request.query.all("names")), "application/x-tar", eager=False)
+        return await self._save(request, request.query.all("names"))
 
     async def save_one(self, request: Request) -> Answer:
-        return Stream(await self._images.save([request.name]), "application/x-tar", eager=False)
+        return await self._save(request, [request.name])
+
+    async def _save(self, request: Request, names: Sequence[str]) -> Answer:
+        archive = await self._images.save(names, request.query.platform())
+        return Stream(archive, "application/x-tar", eager=False)
 
     async def load(self, request: Request) -> Answer:
-        messages = self._images.load(request.body, quiet=request.query.flag("quiet", default=True))
+        query = request.query
+        messages = self._images.load(request.body, quiet=query.flag("quiet", default=True), platform=query.platform())
         return Stream(_with_error(messages), "application/json", eager=False)
 
     async def create(self, request: Request) -> Answer:

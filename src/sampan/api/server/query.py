@@ -73,6 +73,22 @@ class Query:
             raise QueryError("invalid filter")
         return {name: _filter_values(values) for name, values in value.items()}
 
+    def platform(self) -> str:
+        """The parameter `platform` where it is OCI's JSON: "os/architecture[/variant]", "" where there is none."""
+        raw = self.text("platform")
+        if not raw:
+            return ""
+        try:
+            value = msgspec.json.decode(raw.encode(), type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+            raise QueryError(f"failed to parse platform: {error}") from error
+        parts = [value.get(key) or "" for key in ("os", "architecture", "variant")]
+        if not all(isinstance(part, str) for part in parts):
+            raise QueryError("failed to parse platform: os, architecture and variant are texts")
+        if not parts[0] or not parts[1]:
+            raise QueryError("both OS and Architecture must be provided")
+        return "/".join(filter(None, parts))
+
     def time_ns(self, name: str) -> int | None:
         """A point in time in nanoseconds since 1970, None for none; "1700000000.5" or RFC 3339."""
         text = self.text(name)

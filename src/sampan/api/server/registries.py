@@ -62,7 +62,10 @@ class _RegistryApi:
         return json_response(await self._registry.login(await request.json(schema.AuthConfig)))
 
     async def push(self, request: Request) -> Answer:
-        messages = self._registry.push(request.name, request.query.text("tag"), auth=request.headers.get(AUTH, ""))
+        query = request.query
+        messages = self._registry.push(
+            request.name, query.text("tag"), platform=query.platform(), auth=request.headers.get(AUTH, "")
+        )
         return await _stream(messages, "POST /images/push")
 
     async def inspect(self, request: Request) -> Answer:
