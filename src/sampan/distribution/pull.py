@@ -91,13 +91,14 @@ class Pull:
     def _obtain(self, found: Found) -> tuple[Image, bool]:
         tags = [self._name.familiar] if self._name.tag and not self._name.digest else []
         pinned = f"{self._name.familiar_name}@{found.descriptor.digest}"
+        lease = f"pull {self._name.canonical}"
         known = self._known(pinned)
         if known is not None:
+            self._images.give_up(lease)  # of a pull that died behind its last step
             if not set(tags) <= set(known.tags):
                 self._images.add_names(known.id, tags)
                 return known, True
             return known, False
-        lease = f"pull {self._name.canonical}"
         try:
             with self._images.leased(lease) as held:
                 return self._receive(found, tags, pinned, held), True
