@@ -8,6 +8,7 @@ Source. RFC 9110; urllib3 does the protocol.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import socket
@@ -70,7 +71,7 @@ class Transport:
         timeout = urllib3.Timeout(connect=MIRROR_CONNECT_S if endpoint.mirror else CONNECT_S, read=READ_S)
         common = {"timeout": timeout, "retries": False, "blocksize": BLOCK, "maxsize": 8}
         self._own = urllib3.PoolManager(ssl_context=_own_tls(endpoint), **common)  # type: ignore[arg-type]
-        self._others = urllib3.PoolManager(ssl_context=ssl.create_default_context(), **common)  # type: ignore[arg-type]
+        self._others = urllib3.PoolManager(ssl_context=_machines_tls(), **common)  # type: ignore[arg-type]
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -160,11 +161,29 @@ def json_object(content: bytes, otherwise: str) -> dict[str, Any]:
     return document
 
 
-def _own_tls(endpoint: Endpoint) -> ssl.SSLContext:
+def _new_tls(insecure: bool) -> ssl.SSLContext:
     context = ssl.create_default_context()
-    if endpoint.insecure:
+    if insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@functools.lru_cache(maxsize=4)
+def _shared_tls(insecure: bool, *_changed_ns: int) -> ssl.SSLContext:
+    return _new_tls(insecure)
+
+
+def _machines_tls(*, insecure: bool = False) -> ssl.SSLContext:
+    """Return what trusts whom this machine trusts, or everybody; one for all, since each takes a megabyte and 10 ms."""
+    paths = ssl.get_default_verify_paths()
+    return _shared_tls(insecure, *(os.stat(path).st_mtime_ns for path in (paths.cafile, paths.capath) if path))
+
+
+def _own_tls(endpoint: Endpoint) -> ssl.SSLContext:
+    if not endpoint.certificates.authorities and not endpoint.certificates.client:
+        return _machines_tls(insecure=endpoint.insecure)
+    context = _new_tls(endpoint.insecure)
     path = None
     try:
         for path in endpoint.certificates.authorities:

@@ -18,8 +18,10 @@ def document(content: bytes, what: str) -> Any:
         return json.loads(content)
     except RecursionError:
         raise BadArchive(f"{what}: nested too deep") from None
-    except ValueError as error:
-        raise BadArchive(f"{what}: {error}") from None
+    except json.JSONDecodeError as error:
+        raise BadArchive(f"{what}: no JSON from character {error.pos} on") from None
+    except ValueError:  # no text
+        raise BadArchive(f"{what}: no JSON") from None
 
 
 def check(config: dict[str, Any]) -> None:

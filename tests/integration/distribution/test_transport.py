@@ -83,3 +83,20 @@ def test_plain_http_is_not_tried_where_nobody_said_so(shared_sampand: Sampand) -
         answer = shared_sampand.engine.docker("pull", "192.0.2.77:5004/x", timeout=60)
         assert "http: server gave HTTP response to HTTPS client" in answer.err
         assert not fake.seen
+
+
+def test_pulls_that_fail_leave_nothing_in_memory(shared_sampand: Sampand) -> None:
+    def resident() -> int:
+        assert shared_sampand.process is not None
+        status = Path(f"/proc/{shared_sampand.process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0])
+
+    def pulls(count: int) -> None:
+        for _ in range(count):
+            answer = shared_sampand.engine.docker("pull", "127.0.0.1:5099/x")
+            assert "connection refused" in answer.err
+
+    pulls(10)
+    before = resident()
+    pulls(40)
+    assert resident() - before < 6 << 10  # KiB; a TLS context for each was 700
