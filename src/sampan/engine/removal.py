@@ -1,7 +1,9 @@
 """Taking a container away.
 
 Order.  ended → row gone and directory set aside (now it is removed for everyone) → answered → files deleted behind.
-Crash.  Before the row went: the container is there as it was. After: what is left is swept at the next start.
+        With --rm, of one that ran, the answer waits for no disk: a row that is left means the same, see "Crash".
+Crash.  Before the row went: the container is there as it was; one with --rm that ran is removed by the next start.
+        After: what is left is swept then.
 Full.   A full disk takes no change of the row, so the files go first and make room. If there is none even then, the
         container stays without its files, and its removal can be asked for again.
 """
@@ -16,6 +18,8 @@ from typing import TYPE_CHECKING
 from sampan.engine.errors import Conflict, NoSuchContainer
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from sampan.engine.container import Container
     from sampan.engine.contracts import Actor
     from sampan.engine.core import Core
@@ -62,24 +66,43 @@ def _is_running(container: Container) -> Conflict:
 
 async def finish(core: Core, container: Container) -> None:
     """Remove an ended container that is marked as being removed."""
+    deleted = core.rows.delete(container.id)  # whoever takes its name is written down behind that
+    if container.stored.host.auto_remove and container.state.started:
+        _announce(core, container)
+        core.background(_vanish(core, container, deleted), f"removing container {container.short_id}")
+        return
+    await _forget(core, container, deleted)
+    _announce(core, container)
+    core.background(_delete(core, container), f"deleting the files of container {container.short_id}")
+
+
+def _announce(core: Core, container: Container) -> None:
+    core.catalog.remove(container)
+    container.close_pending()
+    core.container_event(container, "destroy")
+    container.resolve_removal()
+
+
+async def _vanish(core: Core, container: Container, deleted: Future[None]) -> None:
+    await _forget(core, container, deleted)
+    await _delete(core, container)
+
+
+async def _forget(core: Core, container: Container, deleted: Future[None]) -> None:
+    """Wait until its row is gone, and set its files aside."""
     mounted = container.clearing is not None and not container.clearing.done()
     try:
-        await core.thread(_forget, core, container.id, mounted)
+        await core.thread(_set_aside, core, container.id, deleted, mounted)
     except (sqlite3.Error, OSError) as error:
         if not _disk_is_full(error):
             raise
         log.warning("container %s: %s: making room with its files", container.short_id, error)
         await core.thread(_make_room, core, container.id)
-        await core.thread(_forget, core, container.id, mounted)
-    core.catalog.remove(container)
-    container.close_pending()
-    core.container_event(container, "destroy")
-    container.resolve_removal()
-    core.background(_delete(core, container), f"deleting the files of container {container.short_id}")
+        await core.thread(_set_aside, core, container.id, core.rows.delete(container.id), mounted)
 
 
-def _forget(core: Core, container_id: str, mounted: bool) -> None:
-    core.rows.delete(container_id).result()
+def _set_aside(core: Core, container_id: str, deleted: Future[None], mounted: bool) -> None:
+    deleted.result()
     core.directories.set_aside(container_id)
     if not mounted:
         core.snapshots.discard(container_id)  # an rmi that is asked for next finds its layers free

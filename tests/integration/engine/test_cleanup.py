@@ -244,6 +244,24 @@ def test_the_start_after_a_death_leaves_nothing_without_a_row(doomed: Client, de
     wait_for(lambda: not layers(doomed.daemon) and not blobs(doomed.daemon), "nothing is left")
 
 
+@pytest.mark.parametrize("place", ["_announce", "_vanish"])
+@pytest.mark.parametrize("how", ["it ended", "it was ended"])
+def test_one_with_rm_is_gone_though_the_disk_did_not_hear_of_it(doomed: Client, place: str, how: str) -> None:
+    """Its removal is told before its row is gone: a start after a death in between removes it too."""
+    assert isinstance(doomed.daemon, Doomed)
+    doomed.daemon.doomed(f"sampan.engine.removal:{place}", "after" if place == "_announce" else "before")
+    with contextlib.suppress(OSError, EOFError, http.client.HTTPException):
+        container = doomed.run("sleep", "0.2" if how == "it ended" else "1000", name="once", host={"AutoRemove": True})
+        if how == "it was ended":
+            doomed.ask("DELETE", f"/containers/{container}?force=1")
+    doomed.daemon.wait_dead()
+    doomed.daemon.start()
+    wait_for(lambda: doomed.ok("GET", "/containers/json?all=1") == [], "it is gone", 10)
+    doomed.ok("DELETE", f"/containers/{doomed.create('true', name='once')}")
+    left = doomed.daemon.data / "containers", doomed.daemon.data / "removed", doomed.daemon.exec / "containers"
+    wait_for(lambda: not any(map(os.listdir, left)), "nothing is left", 10)
+
+
 def test_a_start_keeps_young_partial_downloads_alone(engine: Any) -> None:
     ingest, now = engine.daemon.data / "content/ingest", time.time()
     for name, age_s in ((PARTIAL, DAY_S - 600), ("sha256-" + "2" * 64 + ".partial", DAY_S + 600), ("tmpabc", 0)):
