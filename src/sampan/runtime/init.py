@@ -28,10 +28,10 @@ from typing import Any, Final, NoReturn
 
 from sampan.linux import mount, path, process
 from sampan.linux.syscall import call
-from sampan.runtime import cgroups, limits, payload, wire
+from sampan.runtime import cgroups, limits, payload, usual, wire
 from sampan.runtime.cgroups import Layout
 from sampan.runtime.payload import NETNS, StartError
-from sampan.runtime.rootfs import Root
+from sampan.runtime.rootfs import Key, Root
 from sampan.runtime.wire import Message
 
 Spec = dict[str, Any]
@@ -86,13 +86,14 @@ def main(status: socket.socket, notes: int, layout: Layout, kinds: frozenset[str
         os.setsid()
         os.umask(0)  # modes of devices and directories are meant as they are written
         _enter_namespaces(kinds, joined)
+        ready = usual.make() if kinds.issuperset(_NAMESPACES) else {}
         received = wire.receive(status)
         if received is None:
             os._exit(1)  # the monitor is gone
         step = "bundle"
         message, descriptors = received
         job = Job(message, dict(zip(message["fds"][-len(descriptors) :], descriptors, strict=True)))
-        for step, action in _steps(job, layout, status):
+        for step, action in _steps(job, layout, status, ready):
             os.write(notes, step.encode() + b"\n")
             action()
         step = "exec"
@@ -102,9 +103,11 @@ def main(status: socket.socket, notes: int, layout: Layout, kinds: frozenset[str
     os._exit(1)
 
 
-def _steps(job: Job, layout: Layout, status: socket.socket) -> list[tuple[str, Callable[[], None]]]:
+def _steps(
+    job: Job, layout: Layout, status: socket.socket, ready: dict[Key, int]
+) -> list[tuple[str, Callable[[], None]]]:
     """Return (what is being done, how) in order; the plan of a start."""
-    spec, root = job.spec, Root(job.root)
+    spec, root = job.spec, Root(job.root, ready)
     linux = spec.get("linux") or {}
     process_ = spec["process"]
     steps: list[tuple[str, Callable[[], None]]] = [

@@ -9,6 +9,7 @@ Source. The OCI runtime specification, config.md "Mounts", config-linux.md "Defa
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -57,6 +58,9 @@ _EMULATED: Final = frozenset(
 _ORDINARY_ONLY: Final = ("proc", "sysfs")
 
 
+Key = tuple[str, str, tuple[str, ...]]  # type, source and options of a mount
+
+
 class Options:
     """A mount's options, sorted by who takes them: the mount, its propagation, the file system."""
 
@@ -89,9 +93,11 @@ class Root:
         proc: descriptor of the container's /proc before anything could be mounted over it, or -1.
     """
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, ready: dict[Key, int] | None = None) -> None:
+        """``ready``: file systems that are made already; see `sampan.runtime.usual`."""
         self.descriptor = descriptor
         self.proc = -1
+        self._ready = ready or {}
 
     def attach(self, place: str) -> None:
         """Give the detached root a place in this mount namespace; any directory will do, it is left by `pivot`."""
@@ -114,11 +120,7 @@ class Root:
             return
         self._check_proc(tree, destination, kind)
         if tree is None:
-            source = entry.get("source") or kind
-            data = [*(self._covered(destination) if kind == "tmpfs" and options.copy_up else ()), *options.data]
-            tree = mount.new_filesystem(kind, data, options.set, source=source)
-            if kind == "proc" and self.proc < 0:
-                self.proc = os.dup(tree)
+            tree = self._filesystem(kind, entry, options)
         elif options.set or options.clear:
             recursive = "rbind" in (entry.get("options") or [])
             mount.set_attributes(tree, set_=options.set, clear=options.clear, recursive=recursive)
@@ -126,6 +128,16 @@ class Root:
         for name in options.propagation:
             mount.set_attributes(tree, propagation=_PROPAGATION[name], recursive=name.startswith("r"))
         os.close(tree)
+
+    def _filesystem(self, kind: str, entry: dict[str, Any], options: Options) -> int:
+        source = entry.get("source") or kind
+        tree = self._ready.pop((kind, source, tuple(entry.get("options") or ())), -1)
+        if tree < 0:
+            covered = self._covered(entry["destination"]) if kind == "tmpfs" and options.copy_up else []
+            tree = mount.new_filesystem(kind, [*covered, *options.data], options.set, source=source)
+        if kind == "proc" and self.proc < 0:
+            self.proc = os.dup(tree)
+        return tree
 
     def _place(self, tree: int, destination: str, ordinary: str | None = None) -> None:
         """Attach ``tree`` at ``destination``, which is made where missing.
@@ -220,14 +232,7 @@ class Root:
     def make_devices(self, devices: list[dict[str, Any]]) -> None:
         """Make the default devices and links in /dev, and those that the bundle asks for."""
         dev = path.make_directories(self.descriptor, "dev")
-        for node in DEFAULT_NODES:
-            name = node.path.removeprefix("/dev/")
-            _make_node(dev, name, stat.S_IFCHR | node.mode, os.makedev(node.major, node.minor))
-        for link, target in DEFAULT_LINKS:
-            try:
-                os.symlink(target, link.removeprefix("/dev/"), dir_fd=dev)
-            except FileExistsError:
-                continue
+        make_nodes(dev)
         os.close(dev)
         for device in devices:
             self._make_device(device)
@@ -328,6 +333,16 @@ class Root:
         mount.pivot_root(".", ".")
         mount.umount(".", mount.MNT_DETACH)  # the old root lies on top of the new one, pivot_root(2) "NOTES"
         os.chdir("/")
+
+
+def make_nodes(dev: int) -> None:
+    """Make the default devices and links in a directory that is, or will be, /dev."""
+    for node in DEFAULT_NODES:
+        name = node.path.removeprefix("/dev/")
+        _make_node(dev, name, stat.S_IFCHR | node.mode, os.makedev(node.major, node.minor))
+    for link, target in DEFAULT_LINKS:
+        with contextlib.suppress(FileExistsError):
+            os.symlink(target, link.removeprefix("/dev/"), dir_fd=dev)
 
 
 def _is_proc(tree: int) -> bool:

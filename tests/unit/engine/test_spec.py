@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sampan.engine import merge, spec
 from sampan.engine.errors import Internal
 from sampan.runtime.capabilities import CapabilityError
+from sampan.runtime.usual import USUAL
 
 from .conftest import container, machine, stored
 
@@ -44,6 +45,12 @@ def test_the_defaults() -> None:
         "net.ipv4.ip_unprivileged_port_start": "0",
         "net.ipv4.ping_group_range": "0 2147483647",
     }
+
+
+def test_a_waiting_init_makes_what_is_wanted_by_default() -> None:
+    wanted = build({"ShmSize": 64 << 20})["mounts"]
+    keys = {(one["type"], one["source"], tuple(one["options"])) for one in wanted}  # type: ignore[attr-defined]
+    assert {key for key in keys if key[0] not in ("bind", "cgroup")} == set(USUAL)
 
 
 def test_mounts_stand_in_dockerds_order() -> None:
