@@ -71,9 +71,6 @@ _ZYGOTE_WAIT_S: Final = 10.0
 _ATTEMPTS: Final = 3
 _KEPT_WITH_LAUNCH: Final = 100  # descriptors, beside those of bind mounts, clients, the root …
 AT_ONCE: Final = 32  # starts under way at the zygote; more would only wait for processors, and seem not to answer
-SPARE_DELAY_S: Final = (
-    0.004  # from a start to the next spare: a short program would have to share the processors with it
-)
 SPARE_S: Final = 60.0  # how long a monitor waits after the last start; it costs 4 MiB
 
 
@@ -122,7 +119,6 @@ class Supervisor:
         self._monitors: dict[str, Monitor] = {}
         self._spares: list[socket.socket] = []
         self._resting: asyncio.TimerHandle | None = None
-        self._spare_due: asyncio.TimerHandle | None = None
         self._sparing: asyncio.Task[None] | None = None
         self._at_once = asyncio.Semaphore(AT_ONCE)
         self._filters: dict[bytes, bytes] = {}
@@ -172,8 +168,6 @@ class Supervisor:
         self._closing = True
         for monitor in tuple(self._monitors.values()):
             monitor.close()
-        if self._spare_due is not None:
-            self._spare_due.cancel()
         self._dismiss_spares()
         if self._channel is not None:
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
@@ -198,6 +192,7 @@ class Supervisor:
                 berth.close()
                 await self.forget(launch.run_dir)
                 raise _failed("prepare", error) from error
+        self._order_spare()  # init builds meanwhile, and keeps one processor busy
         if launch.plug is not None:
             await self._plug(monitor, launch.plug, _late(launch.keep))
         return await self._until_ready(monitor)
@@ -235,8 +230,6 @@ class Supervisor:
             raise
         self._monitors[monitor.id] = monitor
         monitor.exit.add_done_callback(lambda _exit: self._monitors.pop(monitor.id, None))
-        if self._spare_due is None:
-            self._spare_due = asyncio.get_running_loop().call_later(SPARE_DELAY_S, self._order_spare)
         return monitor
 
     def _berth(self, launch: Launch) -> Berth:
@@ -374,8 +367,8 @@ class Supervisor:
             self._zygote_ended()
 
     def _order_spare(self) -> None:
-        self._spare_due = None
-        self._sparing = asyncio.get_running_loop().create_task(self._keep_spare())
+        if self._sparing is None or self._sparing.done():
+            self._sparing = asyncio.get_running_loop().create_task(self._keep_spare())
 
     async def _keep_spare(self) -> None:
         """See that the next start finds a monitor waiting, if it comes within a minute: a sampand at rest is small."""
