@@ -1,7 +1,7 @@
 """``--change`` of an import or a commit: a few Dockerfile instructions that edit an image's configuration.
 
 Source: the Dockerfile reference; moby builder/dockerfile (which instructions a change may be, and messages). Variables
-(``$NAME``) are expanded by the configuration's own environment, in a commit only: an imported image has none yet.
+(``$NAME``) are expanded by the configuration's own environment, as far as the changes before have made it.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def apply_changes(changes: Iterable[str], base: Config | None = None) -> Config:
             if not rest.strip() and keyword.upper() not in _MAY_BE_EMPTY:
                 count = "exactly" if keyword.upper() in _SINGLE else "at least"
                 raise InvalidChange(f"{keyword.upper()} requires {count} one argument")
-            if base is not None and keyword.upper() in _EXPANDED:
+            if keyword.upper() in _EXPANDED:
                 rest = expand(rest, environment(config["Env"] or ()))
             command_set = command_set or keyword.upper() == "CMD"
             if keyword.upper() == "ENTRYPOINT" and not command_set:

@@ -7,6 +7,7 @@ from sampan.image.errors import InvalidChange
 
 CHANGES = [
     (["CMD echo $HOME"], {"Cmd": ["/bin/sh", "-c", "echo $HOME"]}),
+    (["ENV A=1", "ENV B=$A:$PATH", "WORKDIR $A"], {"Env": ["A=1", "B=1:"], "WorkingDir": "/1"}),
     (['cmd ["a", "b c"]'], {"Cmd": ["a", "b c"]}),
     (["CMD [a"], {"Cmd": ["/bin/sh", "-c", "[a"]}),
     (["CMD"], {"Cmd": None}),
