@@ -37,7 +37,7 @@ def networks(core: Core, container: Container) -> dict[str, schema.EndpointSetti
     """Return the networks that a container is on."""
     shown = places.endpoint_settings(core.fabric, container, core.fabric.sandbox(container.id))
     mode = container.stored.host.network_mode
-    if container.running and mode in ("none", "host"):
+    if container.running and mode in ("none", "host") and mode in shown:
         shown[mode].endpoint_id = sandbox_id(container.id)
     return shown
 

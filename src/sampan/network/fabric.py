@@ -17,16 +17,17 @@ import contextlib
 import logging
 import os
 import secrets
-import socket
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from errno import ENOENT
 from functools import partial
 from typing import Final, TypeVar
 
+from sampan.linux.netlink import NetlinkError
 from sampan.linux.netwatch import TABLES, Notices
-from sampan.network import host, pools, ruleset
+from sampan.network import host, pools, relaying, ruleset
 from sampan.network.bridge import BridgeFull
 from sampan.network.dns import sockets as dns_sockets
 from sampan.network.dns.forward import Exits, Forwarder
@@ -53,7 +54,7 @@ from sampan.network.relay import Relays
 from sampan.network.resolvconf import Resolution
 from sampan.network.rows import NetworkRows, SandboxRow
 from sampan.network.ruleset import Link
-from sampan.network.sandbox import Sandbox, Wish, draft, foreseen, port_name
+from sampan.network.sandbox import Sandbox, Wish, draft, foreseen
 from sampan.network.vigil import Vigil
 
 T = TypeVar("T")
@@ -118,7 +119,9 @@ class Fabric:
             if _UDP in kept and _TCP in kept:
                 found = dns_sockets.adopt(os.dup(kept[_UDP]), os.dup(kept[_TCP]))
                 await self._start_resolver(sandbox, found, resolution)
-            self._start_relays(sandbox, kept)
+            relaying.hold(sandbox, kept)
+            await self._tend_relays(sandbox)
+            relaying.quiet(sandbox)
         finally:
             for descriptor in kept.values():
                 os.close(descriptor)
@@ -173,8 +176,7 @@ class Fabric:
         for sandbox in self._sandboxes.values():
             if sandbox.resolver is not None:
                 await sandbox.resolver.close()
-            for key in sandbox.relays:
-                await self._relays.stop(key)
+            await relaying.stop(self._relays, sandbox)
             if sandbox.netns >= 0:
                 os.close(sandbox.netns)
         if self._exits is not None:
@@ -200,10 +202,17 @@ class Fabric:
     def _with_host(self, work: Callable[[Host], T]) -> T:
         if self._host is None:
             self._host = Host(self._contents())
-        return work(self._host)
+        try:
+            return work(self._host)
+        except NetlinkError as error:
+            if error.errno != ENOENT or self._host.has_table():
+                raise
+            log.warning("somebody deleted the firewall's table; it is back")
+            self._host.converge(self._contents())
+            return work(self._host)
 
     def _contents(self) -> Contents:
-        live = [sandbox for sandbox in list(self._sandboxes.values()) if sandbox.netns >= 0]
+        live = [one for one in list(self._sandboxes.values()) if one.netns >= 0 or one.in_kernel]
         ports = [port for sandbox in live for port in sandbox.publications]
         places = [self.places(sandbox) for sandbox in live]
         return Contents(list(self.networks.values()), places, ports, sorted(self._allowed))
@@ -329,7 +338,7 @@ class Fabric:
         sandbox = Sandbox(sandbox_id)
         try:
             drafts = [draft(sandbox_id, wish, number) for number, wish in enumerate(wishes)]
-            if bindings:
+            if bindings and drafts:
                 await self._reserve(sandbox, wishes, bindings, Owner(sandbox_id, owner, drafts[0].id))
             ports = tuple(one.publication for one in sandbox.reserved)
             opened = self._rows.open_sandbox(SandboxRow(sandbox_id, self._boot_id, ports))
@@ -387,14 +396,21 @@ class Fabric:
             NetworkError, OSError: nothing is left in the kernel then; the sandbox is still to be closed.
         """
         places, ports = self.places(sandbox), sandbox.publications
-        plugging = self._begin(lambda kernel: kernel.plug(netns, places, ports))
-        self._start_relays(sandbox, sandbox.port_sockets())  # meanwhile
+
+        def plug(kernel: Host) -> list[Endpoint]:
+            made = kernel.plug(netns, places, ports)
+            sandbox.in_kernel = True  # whoever makes the table anew doesn't forget its ports
+            return made
+
+        plugging = self._begin(plug)
+        relaying.hold(sandbox, sandbox.port_sockets())
+        await self._tend_relays(sandbox)  # meanwhile
         try:
             made = await plugging
         except BridgeFull:
             if not await self._wait_for_closing():  # whose places the kernel is just clearing
                 raise
-            made = await self._run(lambda kernel: kernel.plug(netns, places, ports))
+            made = await self._run(plug)
         sandbox.netns = os.dup(netns)
         for one in made:
             if one != sandbox.endpoints[one.network_id]:
@@ -432,21 +448,9 @@ class Fabric:
     def _external(self, sandbox: Sandbox) -> bool:
         return any(not network.internal and bool(network.gateway(one.ipv4)) for network, one in self.places(sandbox))
 
-    def _start_relays(self, sandbox: Sandbox, listeners: Mapping[str, int]) -> None:
-        """Serve the ports that the kernel can't translate; ``listeners`` are the sockets that hold them."""
+    async def _tend_relays(self, sandbox: Sandbox) -> None:
         loopback = self._host.relays_loopback if self._host is not None else bridges_show_ipv6()
-        for one in sandbox.publications:
-            name, target = port_name(one), one.target_ipv4 or one.target_ipv6
-            if not target or name not in listeners or not ruleset.is_relayed(one, relay_loopback=loopback):
-                continue
-            listener = socket.socket(fileno=os.dup(listeners[name]))
-            try:
-                self._relays.start(f"{sandbox.id}:{name}", listener, (target, one.container_port))
-            except OSError as error:
-                listener.close()
-                log.warning("port %s of container %s is not relayed from IPv6: %s", name, sandbox.id[:12], error)
-                continue
-            sandbox.relays.append(f"{sandbox.id}:{name}")
+        await relaying.tend(self._relays, sandbox, loopback=loopback)
 
     async def close(self, sandbox_id: str) -> None:
         """Take a sandbox that has ended, or never began, from its networks; the slow part goes on by itself."""
@@ -458,8 +462,7 @@ class Fabric:
         self._drop_ports(sandbox)
         if sandbox.resolver is not None:
             await sandbox.resolver.close()
-        for key in sandbox.relays:
-            await self._relays.stop(key)
+        await relaying.stop(self._relays, sandbox)
         places = self.places(sandbox)
         plugged = sandbox.netns >= 0
         if plugged:
@@ -505,6 +508,8 @@ class Fabric:
             if reserved.socket is not None:
                 reserved.socket.close()
         sandbox.reserved = []
+        while sandbox.holders:
+            sandbox.holders.popitem()[1].close()
         self._ports.release(sandbox.id)
 
     # Live changes
@@ -559,15 +564,16 @@ class Fabric:
         sandbox.publications = new
 
         def change(kernel: Host) -> bool:
+            if old == new:
+                kernel.redetour(new, before, self.places(sandbox))
+                return False
             served = kernel.unpublish(old, before)
             kernel.publish(new, self.places(sandbox))
             return served
 
         sandbox.served |= await self._run(change)
         self._follow(new)
-        for one in new:
-            target = one.target_ipv4 or one.target_ipv6, one.container_port
-            self._relays.aim(f"{sandbox.id}:{port_name(one)}", target)
+        await self._tend_relays(sandbox)
 
     def rename(self, sandbox_id: str, dns_names: Callable[[Endpoint], tuple[str, ...]]) -> None:
         """Change the names that a sandbox is found by."""

@@ -250,6 +250,14 @@ class Host:
             self._firewall.end_detours(detours)
         return served
 
+    def redetour(self, ports: Sequence[Publication], before: Sequence[Place], now: Sequence[Place]) -> None:
+        """Follow a change of networks that leaves ports where they lead to."""
+        old, new = _detours(before, ports), _detours(now, ports)
+        if gone := [one for one in old if one not in new]:
+            self._firewall.end_detours(gone)
+        if added := [one for one in new if one not in old]:
+            self._firewall.publish((), added)
+
     def link(self, add: Sequence[Link], remove: Sequence[Link]) -> None:
         """Change what is open within networks without inter-container traffic."""
         self._firewall.link(add, remove)

@@ -57,11 +57,6 @@ class Relays:
         kind = _TcpRelay if listener.type == socket.SOCK_STREAM else _UdpRelay
         self._running[key] = kind(listener, target)
 
-    def aim(self, key: str, target: Target) -> None:
-        """Lead new clients elsewhere; nothing when there is no such relay."""
-        if key in self._running:
-            self._running[key].target = target
-
     async def stop(self, key: str) -> None:
         """End a relay and its connections, and close its socket; nothing when there is none."""
         if (one := self._running.pop(key, None)) is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -47,7 +48,9 @@ class Sandbox:
     reserved: list[Reserved] = field(default_factory=list)  # until the monitor has them
     netns: int = -1
     resolver: Resolver | None = None
-    relays: list[str] = field(default_factory=list)
+    holders: dict[str, socket.socket] = field(default_factory=dict)  # see `sampan.network.relaying`
+    relays: dict[str, tuple[str, int]] = field(default_factory=dict)  # where they lead to
+    in_kernel: bool = False  # it has links and published ports, or is just getting them
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def port_sockets(self) -> dict[str, int]:
