@@ -45,7 +45,7 @@ def test_a_new_entry_point_takes_the_command_away_unless_it_comes_too() -> None:
     assert apply_changes(["CMD c", 'ENTRYPOINT ["e"]'], empty_config())["Cmd"] == ["/bin/sh", "-c", "c"]
 
 
-def test_an_import_expands_nothing() -> None:
-    assert apply_changes(["ENV A=1 B=$A"])["Env"] == ["A=1", "B=$A"]
+def test_an_import_expands_what_the_changes_before_have_set() -> None:
+    assert apply_changes(["ENV A=1 B=$A", "ENV C=$A"])["Env"] == ["A=1", "B=", "C=1"]
     with pytest.raises(InvalidChange):
         apply_changes(["FROM x"], empty_config())

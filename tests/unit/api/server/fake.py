@@ -73,7 +73,7 @@ class FakeRegistry:
         if image == "half":
             raise Refused("it broke off", 500)
 
-    def push(self, image: str, tag: str, *, auth: str) -> Any:
+    def push(self, image: str, tag: str, *, platform: str = "", auth: str) -> Any:
         return self.pull(image, tag, platform="nothing", auth=auth)
 
 
@@ -171,7 +171,7 @@ class FakeEngine:
         finally:
             self.ended.set()
 
-    async def load(self, body: AsyncIterator[bytes], *, quiet: bool) -> AsyncIterator[bytes]:
+    async def load(self, body: AsyncIterator[bytes], *, quiet: bool, platform: str = "") -> AsyncIterator[bytes]:
         self.note("load", quiet)
         async for part in body:
             self.loaded += len(part)
