@@ -68,6 +68,16 @@ class Relays:
             await self.stop(key)
 
 
+def stop_listening(one: socket.socket) -> None:
+    """Complete no handshake any more, whoever else holds the socket; it stays bound.
+
+    One that doesn't listen is left alone: though shutdown(2) fails on it, it would end the reading of every connection
+    that is accepted there later.
+    """
+    if one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        one.shutdown(socket.SHUT_RD)
+
+
 class _Tasks:
     """Tasks that end with their owner."""
 
@@ -104,10 +114,7 @@ class _TcpRelay:
 
     async def stop(self) -> None:
         self._pause(None)
-        with contextlib.suppress(OSError):  # not listening any more
-            self._listener.shutdown(
-                socket.SHUT_RD
-            )  # others may hold the socket: it must not go on completing handshakes
+        stop_listening(self._listener)
         self._listener.close()
         await self._tasks.end()
 

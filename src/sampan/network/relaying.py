@@ -5,7 +5,6 @@ The sockets that hold those ports stay sampand's too (`Sandbox.holders`): the ne
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import socket
@@ -13,7 +12,7 @@ from collections.abc import Mapping
 
 from sampan.network import ruleset
 from sampan.network.model import Publication
-from sampan.network.relay import Relays, Target
+from sampan.network.relay import Relays, Target, stop_listening
 from sampan.network.sandbox import Sandbox, port_name
 
 log = logging.getLogger(__name__)
@@ -46,9 +45,7 @@ async def tend(relays: Relays, sandbox: Sandbox, *, loopback: bool) -> None:
 def quiet(sandbox: Sandbox) -> None:
     """Let nobody be accepted at ports without a relay: the listener of a sampand that died lives on in the sockets."""
     for name in sandbox.holders.keys() - sandbox.relays.keys():
-        with contextlib.suppress(OSError):  # it doesn't listen
-            if sandbox.holders[name].type == socket.SOCK_STREAM:
-                sandbox.holders[name].shutdown(socket.SHUT_RD)
+        stop_listening(sandbox.holders[name])
 
 
 async def stop(relays: Relays, sandbox: Sandbox) -> None:
