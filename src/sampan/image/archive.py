@@ -153,6 +153,23 @@ def candidates(spool: Spool, architecture: str) -> list[Candidate]:
     return merged + [candidate for candidate in oci if candidate.id not in known]
 
 
+def fitting(spool: Spool, platform: str, architecture: str) -> list[Candidate]:
+    """Return the images of an archive that are for a platform (os/arch[/variant]), or (for "") all.
+
+    Raises BadArchive; WrongPlatform: all are for others.
+    """
+    wanted = platforms.asked(platform, architecture)
+    found = candidates(spool, wanted.architecture)
+    if not platform:
+        return found
+    there = [platforms.of(model.check_config(one.config)[0]) for one in found]
+    fits = [one for one, own in zip(found, there, strict=True) if wanted.runs(own)]
+    if found and not fits:
+        name = found[0].names[0].familiar if found[0].names else found[0].id
+        raise WrongPlatform(name, str(there[0]), platform)
+    return fits
+
+
 def _docker_layout(spool: Spool) -> Iterator[Candidate]:
     for item in spool.json("manifest.json", list):
         if not isinstance(item, dict):
@@ -182,23 +199,6 @@ def _tagged(text: str) -> Reference:
 
 
 # --- OCI -----------------------------------------------------------------------------------------------------------
-
-
-def fitting(spool: Spool, platform: str, architecture: str) -> list[Candidate]:
-    """Return the images of an archive that are for a platform (os/arch[/variant]), or (for "") all.
-
-    Raises BadArchive; WrongPlatform: all are for others.
-    """
-    wanted = platforms.asked(platform, architecture)
-    found = candidates(spool, wanted.architecture)
-    if not platform:
-        return found
-    there = [platforms.of(model.check_config(one.config)[0]) for one in found]
-    fits = [one for one, own in zip(found, there, strict=True) if wanted.runs(own)]
-    if found and not fits:
-        name = found[0].names[0].familiar if found[0].names else found[0].id
-        raise WrongPlatform(name, str(there[0]), platform)
-    return fits
 
 
 def _oci_layout(spool: Spool, architecture: str) -> Iterator[Candidate]:

@@ -178,8 +178,7 @@ def unpack_blob(
 ) -> Unpacked:
     """Unpack one blob into ``pending`` and check that its plain bytes have the digest ``diff_id``."""
     with content.open(blob) as file:
-        counted = _Counted(file, report)
-        plain = counted.plain_bytes(decompressed(counted.read))
+        plain = decompressed(_reported(file, report))
         if blob == diff_id:  # an uncompressed blob, verified as it came in
             return _unpack_verified(plain, pending, limits)
         with Hashing(plain, diff_id.partition(":")[0]) as hashing:
@@ -187,7 +186,7 @@ def unpack_blob(
             actual = hashing.digest()
     if actual != diff_id:
         raise DigestMismatch("layer", diff_id, actual)
-    content.note_plain_size(blob, counted.plain)
+    content.note_plain_size(blob, hashing.size)
     return result
 
 
@@ -198,38 +197,33 @@ def _unpack_verified(source: Source, pending: PendingLayer, limits: Limits) -> U
     return result
 
 
-class _Counted:
-    """Counts what comes out of decompression, and reports what went in."""
+def _reported(file: BinaryIO, report: Callable[[int], None]) -> Source:
+    """Return a source of a file's bytes that reports how many were read."""
+    descriptor, done = file.fileno(), 0
 
-    def __init__(self, file: BinaryIO, report: Callable[[int], None]) -> None:
-        self._descriptor = file.fileno()
-        self._report = report
-        self._packed = 0
-        self.plain = 0  # bytes that came out so far
-
-    def read(self, count: int) -> bytes:
-        chunk = os.read(self._descriptor, count)
-        self._packed += len(chunk)
-        self._report(self._packed)
+    def read(count: int) -> bytes:
+        nonlocal done
+        chunk = os.read(descriptor, count)
+        done += len(chunk)
+        report(done)
         return chunk
 
-    def plain_bytes(self, source: Source) -> Source:
-        def read(count: int) -> bytes:
-            chunk = source(count)
-            self.plain += len(chunk)
-            return chunk
-
-        return read
+    return read
 
 
 class Hashing:
-    """A source that hashes what passes through it, in a thread of its own (hashlib releases the GIL)."""
+    """A source that hashes what passes through it, in a thread of its own (hashlib releases the GIL).
+
+    Attributes:
+        size: how many bytes have passed.
+    """
 
     def __init__(self, source: Source, algorithm: str) -> None:
         """Hash with ``algorithm`` what is read from ``source``."""
         self._source = source
         self._algorithm = algorithm
         self._hash = hashlib.new(algorithm, usedforsecurity=False)
+        self.size = 0
         self._queue: queue.Queue[bytes | None] = queue.Queue(_HASH_QUEUE)
         self._thread = threading.Thread(target=self._run, name="layer-hash", daemon=True)
 
@@ -244,6 +238,7 @@ class Hashing:
         """Read from the source."""
         chunk = self._source(count)
         if chunk:
+            self.size += len(chunk)
             self._queue.put(chunk)
         return chunk
 
