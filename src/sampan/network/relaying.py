@@ -49,9 +49,11 @@ def quiet(sandbox: Sandbox) -> None:
 
 
 async def stop(relays: Relays, sandbox: Sandbox) -> None:
-    """Stop all relays of a sandbox."""
+    """Stop all relays of a sandbox, and let go of its sockets."""
     while sandbox.relays:
         await relays.stop(_key(sandbox, sandbox.relays.popitem()[0]))
+    while sandbox.holders:
+        sandbox.holders.popitem()[1].close()
 
 
 def _is_relayed(one: Publication, sandbox: Sandbox, loopback: bool) -> bool:
