@@ -1,7 +1,7 @@
 """File systems that nearly every container has, made while an init waits for its container.
 
-They belong to its namespaces, as proc, sysfs and mqueue must, and lie nowhere until
-`sampan.runtime.rootfs` places them. A container that wants other options gets its own.
+They belong to its namespaces, as proc, sysfs and mqueue must, and lie nowhere until `sampan.runtime.rootfs` places
+them. A container that wants other options gets its own.
 """
 
 from __future__ import annotations
