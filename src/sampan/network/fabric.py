@@ -359,15 +359,15 @@ class Fabric:
         try:
             return await _done(self._rows.add_endpoint(one, ipv4=wish.ipv4, ipv6=wish.ipv6))
         except (AddressInUse, NoAddressLeft):
-            if not await self._wait_for_closing():
-                raise
+            await self._wait_for_closing()
             return await _done(self._rows.add_endpoint(one, ipv4=wish.ipv4, ipv6=wish.ipv6))
 
-    async def _wait_for_closing(self) -> bool:
-        """Wait until sandboxes that just ended have given their addresses back; tell whether there were any."""
-        under_way = list(self._closing.values())
-        await asyncio.gather(*under_way, return_exceptions=True)
-        return bool(under_way)
+    async def _wait_for_closing(self) -> None:
+        """Wait until sandboxes that just ended have given their places back.
+
+        Whoever was refused one asks again in any case: the last may have gone between the refusal and this.
+        """
+        await asyncio.gather(*self._closing.values(), return_exceptions=True)
 
     async def _reserve(
         self, sandbox: Sandbox, wishes: Sequence[Wish], bindings: Sequence[Binding], owner: Owner
@@ -411,8 +411,7 @@ class Fabric:
         try:
             made = await plugging
         except BridgeFull:
-            if not await self._wait_for_closing():  # whose places the kernel is just clearing
-                raise
+            await self._wait_for_closing()
             made = await self._run(plug)
         sandbox.netns = os.dup(netns)
         for one in made:
