@@ -418,14 +418,20 @@ def test_the_machine_goes_down() -> None:
             settled(sea)
 
 
+def groups_removed(daemon: Doomed) -> bool:
+    """Remove what can be removed of a daemon's control groups; whether none is left."""
+    for directory in sorted((d for d in cgroup_directories() if daemon.home.name in d), key=len, reverse=True):
+        with contextlib.suppress(OSError):
+            os.rmdir(directory)
+    return not any(daemon.home.name in directory for directory in cgroup_directories())
+
+
 def go_down(daemon: Doomed) -> None:
     """End all that runs, as power loss does, and clear what a boot clears."""
     for process in sorted(daemon.family(), key=lambda one: one.comm != "sampan-zygote"):
         process.kill()
     wait_for(lambda: not any(one.alive() for one in daemon.family()), "all has ended")
-    for directory in sorted((d for d in cgroup_directories() if daemon.home.name in d), key=len, reverse=True):
-        with contextlib.suppress(OSError):
-            os.rmdir(directory)
+    wait_for(lambda: groups_removed(daemon), "the groups are empty: what was killed leaves them a moment later")
     shutil.rmtree(daemon.exec)
 
 
